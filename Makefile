@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The driver.  Its targets are the table of contents: make help.
+
+O         ?= build
+ENGINE    ?=
+TESTS     ?=
+BASE_ONLY ?=
+KDIR      ?=
+
+override O := $(abspath $(O))
+TREE      := $(O)/linux-7.3
+CONFIG    := configs/kvm.config configs/series.config
+# The unpatched base is built and booted beside the series, never instead of it.
+BASE_OUT  := $(O)/base
+DEBUG_OUT := $(O)/debug
+
+RUN   = python3 scripts/run.py --engine "$(ENGINE)" --tests "$(TESTS)"
+ON    = --build $(1)/image --init $(1)/image/init --run-dir $(1)/run
+
+export V KERNEL_SRC LLVM
+MAKEFLAGS += --no-print-directory
+
+# Every target but these takes the build directory for itself.
+FREE    := help deps lint
+TARGETS := kselftest check full compose refresh apply build base-build debug-build debug boot \
+           shell checkpatch kselftest-install driver-tests bench clean
+
+.PHONY: $(FREE) $(TARGETS)
+.DEFAULT_GOAL := kselftest
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
+		awk -F'|' '{ printf "  make %-18s %s\n", $$1, $$2 }'
+	@echo 'Options: ENGINE=amd|intel  TESTS="name *glob*"  BASE_ONLY=1  V=1  O=dir  KERNEL_SRC=...'
+
+deps: ## install the packages of scripts/deps.list that are missing
+	@scripts/deps.sh
+
+lint: deps ## shellcheck, python syntax, one SPDX line in every file
+	@tests/lint.sh
+
+ifndef KVM_COCO_LOCKED
+$(TARGETS):
+	+@scripts/locked.sh $(O) $(MAKE) $@
+else
+
+kselftest: $(if $(BASE_ONLY),base-build,build) ## fetch, compose, build, boot both engines, run the quick tests
+	@$(RUN) --set quick $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),$(call ON,$(O)))
+
+check: deps ## everything that must pass; .ci/run calls it
+	@tests/check.sh $(O)
+
+full: $(if $(BASE_ONLY),base-build,build) ## every selftest of the record (part of check)
+	@$(RUN) --set full $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),$(call ON,$(O)))
+
+compose: deps ## base + series as a git branch in build/linux-7.3
+	@python3 scripts/compose.py $(O)
+
+refresh: deps ## commits in build/linux-7.3 back to patches/ and mirror files
+	@python3 scripts/refresh.py $(O)
+
+apply: deps ## the series on a tree of yours: KDIR=~/linux
+	@python3 scripts/apply.py "$(KDIR)"
+
+build: compose ## kernel, modules and selftests of the series
+	@scripts/build.sh $(TREE) $(O) $(CONFIG)
+	@python3 scripts/added_objects.py $(O)
+
+base-build: compose
+	@[ -d $(BASE_OUT)/linux-7.3 ] || git -C $(TREE) worktree add -q --detach $(BASE_OUT)/linux-7.3 base
+	@git -C $(BASE_OUT)/linux-7.3 checkout -q --detach base
+	@scripts/build.sh $(BASE_OUT)/linux-7.3 $(BASE_OUT) configs/kvm.config
+
+debug-build: compose
+	@scripts/build.sh $(TREE) $(DEBUG_OUT) $(CONFIG) configs/debug.config
+
+debug: debug-build ## the series' own tests on amd with KASAN, lockdep and kmemleak
+	@$(RUN) --engine amd --set debug $(call ON,$(DEBUG_OUT))
+
+boot: build ## boot one engine and run TESTS= on it: ENGINE=amd|intel
+	@$(RUN) --set quick $(call ON,$(O))
+
+shell: build ## an interactive shell on the amd engine (QEMU's console, Ctrl-A X ends it)
+	@scripts/shell.sh $(O)/image
+
+checkpatch: compose ## checkpatch.pl --strict on every commit
+	@tests/checkpatch.sh $(TREE)
+
+kselftest-install: build ## a tarball of the selftests for a host that runs the composed kernel
+	@scripts/install.sh $(TREE) $(O)
+
+driver-tests: deps ## the driver's own tests: bad input, round trips
+	@python3 tests/test_driver.py
+
+bench: build base-build ## instruction counts against the unpatched base, both in one run
+	@python3 scripts/bench.py $(O)
+
+clean: ## remove the build directory (the cache of bases and objects stays)
+	rm -rf $(O)/*
+
+endif

@@ -1,0 +1,61 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# build.sh TREE OUT FRAGMENT...: kernel, modules, selftests and PID 1.
+#
+# What boots ends up in OUT/image: bzImage, modules/, selftests/, init.
+set -eu
+
+here=$(dirname "$(readlink -f "$0")")
+tree=$(readlink -f "$1")
+mkdir -p "$2"
+out=$(readlink -f "$2")
+shift 2
+
+# One cache for every checkout: ccache keys by content and checks what it
+# returns.  Paths are made relative to the folder that holds tree and objects.
+export CCACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/kvm-coco/ccache"
+export CCACHE_BASEDIR="$(dirname "$tree")"
+export CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=4G
+export ARCH=x86_64 KBUILD_BUILD_USER=kvm-coco KBUILD_BUILD_HOST=localhost
+if [ -n "${LLVM:-}" ]; then
+	set -- "$@" # LLVM= goes to make through the environment
+	cc=
+else
+	cc="CC=ccache gcc"
+fi
+jobs=$(nproc)
+progress() {
+	python3 "$here/progress.py" "$@"
+}
+
+python3 "$here/config.py" "$tree" "$out/kernel" "$@"
+# V= is progress.py's: the kernel's V=1 would only be noise here.
+progress "build kernel" "$out/log/kernel.log" \
+	make -C "$tree" O="$out/kernel" ${cc:+"$cc"} -j"$jobs" V=0 bzImage modules
+progress "build headers" "$out/log/headers.log" \
+	make -C "$tree" O="$out/kernel" V=0 headers
+if grep -n 'warning:' "$out/log/kernel.log"; then
+	echo "build: the kernel built with warnings: $out/log/kernel.log" >&2
+	exit 1
+fi
+
+# Static: the machines have no libraries.
+mkdir -p "$out/selftests"
+progress "build selftests" "$out/log/selftests.log" \
+	make -C "$tree/tools/testing/selftests/kvm" OUTPUT="$out/selftests" ARCH=x86 \
+	${cc:+"$cc"} -j"$jobs" V=0 KHDR_INCLUDES="-isystem $out/kernel/usr/include" \
+	LDLIBS="-static -ldl -luuid"
+
+image=$out/image
+mkdir -p "$image/modules" "$image/selftests/x86"
+cp "$out/kernel/arch/x86/boot/bzImage" "$image/bzImage"
+find "$image/modules" -name '*.ko' -delete
+find "$out/kernel" -name '*.ko' -exec cp -t "$image/modules" {} +
+find "$image/selftests" -type f -delete
+for dir in . x86; do
+	find "$out/selftests/$dir" -maxdepth 1 -type f -executable ! -name '*.*' |
+	while read -r program; do
+		strip -o "$image/selftests/$dir/$(basename "$program")" "$program"
+	done
+done
+ccache gcc -Wall -Wextra -O2 -static -o "$image/init" "$here/boot/init.c"

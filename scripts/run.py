@@ -1,0 +1,320 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Run the listed selftests on the emulated machines and judge the outcome.
+
+tests/expected/ENGINE is both the list of tests and the record of what each
+does on the unpatched base; see the head of those files.  The exit status is
+true only if every test did at least as well and the kernel's log is clean.
+"""
+import argparse
+import fnmatch
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from engines import ENGINES, Failed, Machine
+
+ROOT = Path(__file__).resolve().parent.parent
+EXPECTED = ROOT / "tests/expected"
+SETS = {"quick": {"all", "quick", "own"}, "full": {"all", "quick", "full", "own"},
+        "debug": {"all", "own", "debug"}}
+OUTCOMES = ("pass", "skip", "fail")
+# What a kernel prints when something is wrong with it.
+SPLAT = re.compile(r"WARNING: |BUG: |BUG at|Oops|KASAN|KCSAN|UBSAN|INFO: (possible|task|rcu)"
+                   r"|self-detected stall|detected stalls|general protection fault"
+                   r"|unable to handle|Kernel panic|cut here|leaked|refcount_t")
+RESULT = re.compile(rb"^(ok|not ok) (\d+) selftests: kvm: (\S+)(?: # (.*))?$")
+
+
+class Test:
+    def __init__(self, name, limit, expect, args, reason):
+        self.name, self.limit, self.expect = name, limit, expect
+        self.args, self.reason = args, reason
+
+
+def read_expected(engine, wanted_sets):
+    """The plan of one engine: Test objects and verbatim lines for PID 1."""
+    path = EXPECTED / engine
+    plan = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        body, _, reason = line.partition("#")
+        words = body.split()
+        if not words:
+            continue
+        try:
+            if words[1] == "plan":
+                item = " ".join(words[2:])
+            else:
+                if words[2] not in OUTCOMES:
+                    raise ValueError(words[2])
+                item = Test(words[3], float(words[1]), words[2], words[4:], reason.strip())
+        except (IndexError, ValueError) as error:
+            raise Failed(f"{path}:{number}: cannot read '{line}' ({error})") from error
+        if words[0] in wanted_sets:
+            plan.append(item)
+    return plan
+
+
+def select(plans, patterns):
+    """Keep the tests that TESTS= names, whatever set they are in."""
+    if not patterns:
+        return
+    for pattern in patterns:
+        if not any(isinstance(item, Test) and matches(item.name, [pattern])
+                   for plan in plans.values() for item in plan):
+            known = sorted({item.name for plan in plans.values()
+                            for item in plan if isinstance(item, Test)})
+            raise Failed(f"TESTS={pattern}: no such test; known: {' '.join(known)}")
+    for engine, plan in plans.items():
+        plans[engine] = [item for item in plan
+                         if isinstance(item, str) or matches(item.name, patterns)]
+
+
+def matches(name, patterns):
+    return any(fnmatch.fnmatch(name, p) or fnmatch.fnmatch(Path(name).name, p)
+               for p in patterns)
+
+
+def load_order(modules, name, loaded):
+    """The modules that NAME needs and NAME itself, without those already loaded."""
+    path = modules / f"{name}.ko"
+    if not path.is_file():
+        raise Failed(f"module {name} is in tests/expected but was not built: {path}")
+    depends = subprocess.run(["modinfo", "-F", "depends", path], capture_output=True,
+                             text=True, check=True).stdout.strip()
+    order = []
+    for other in filter(None, depends.split(",")):
+        file = other if (modules / f"{other}.ko").is_file() else other.replace("_", "-")
+        order += load_order(modules, file, loaded)
+    if name not in loaded:
+        loaded.add(name)
+        order.append(name)
+    return order
+
+
+def make_initrd(run_dir, plan, build, init):
+    """PID 1, the plan, the modules and only those tests that the plan runs."""
+    root = run_dir / "root"
+    for name in ("dev", "proc", "sys", "tmp", "tests", "modules", "bin"):
+        (root / name).mkdir(parents=True)
+    shutil.copy(init, root / "init")
+    for module in (build / "modules").iterdir():
+        os.link(module, root / "modules" / module.name)
+    lines, loaded = [], set()
+    for item in plan:
+        if isinstance(item, str):
+            verb, name = item.split()[:2]
+            if verb == "unload":
+                loaded.discard(name.replace("_", "-"))
+            if verb == "module":
+                lines += [f"module {m}" for m in load_order(build / "modules", name, loaded)[:-1]]
+            lines.append(item)
+            continue
+        binary = build / "selftests" / item.name
+        if not binary.is_file():
+            raise Failed(f"{item.name} is listed in tests/expected but was not built: {binary}")
+        target = root / "tests" / item.name
+        target.parent.mkdir(exist_ok=True)
+        if not target.exists():
+            os.link(binary, target)
+        lines.append(" ".join(["test", f"{item.limit:g}", item.name, *item.args]))
+    (root / "plan").write_text("\n".join(lines) + "\n")
+    initrd = run_dir / "initrd"
+    names = subprocess.run(["find", "."], cwd=root, capture_output=True, check=True).stdout
+    archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=root,
+                             input=names, capture_output=True, check=True).stdout
+    with open(initrd, "wb") as out:
+        subprocess.run(["gzip", "-1"], input=archive, stdout=out, check=True)
+    shutil.rmtree(root)
+    return initrd
+
+
+def parse(raw):
+    """name -> [(outcome, detail, seconds)], in the order of the run."""
+    results, seconds, note = {}, 0.0, ""
+    for line in raw.split(b"\n"):
+        line = line.rstrip(b"\r")
+        found = RESULT.match(line)
+        if found:
+            name, detail = found[3].decode(), (found[4] or b"").decode()
+            outcome = "pass" if found[1] == b"ok" else "fail"
+            if detail.startswith("SKIP"):
+                outcome, detail = "skip", note
+            results.setdefault(name, []).append((outcome, detail, seconds))
+            note = ""
+        elif line.startswith(b"# seconds "):
+            seconds = float(line.split()[2])
+        elif b"# SKIP" in line:
+            note = line.decode(errors="replace").split("# SKIP")[-1].strip(" -")
+    return results
+
+
+def splats(console, engine):
+    allowed = []
+    exceptions = EXPECTED / f"{engine}.dmesg"
+    if exceptions.exists():
+        allowed = [re.compile(line) for line in exceptions.read_text().splitlines()
+                   if line and not line.startswith("#")]
+    bad = []
+    lines = console.decode(errors="replace").splitlines()
+    for index, line in enumerate(lines):
+        if not SPLAT.search(line):
+            continue
+        # "cut here" says nothing itself: judge it by the line that follows.
+        if "cut here" in line and index + 1 < len(lines):
+            line = lines[index + 1]
+        if not any(pattern.search(line) for pattern in allowed):
+            bad.append(line.strip())
+    return bad
+
+
+def boot(engine, plan, args):
+    run_dir = args.run_dir / engine
+    shutil.rmtree(run_dir, ignore_errors=True)
+    run_dir.mkdir(parents=True)
+    initrd = make_initrd(run_dir, plan, args.build, args.init)
+    return Machine(run_dir, ENGINES[engine](run_dir, args.build / "bzImage", initrd))
+
+
+def wait_for(machines, plans, limit, started):
+    """Watch all engines at once; returns name -> why it was stopped early."""
+    stopped, last = {}, 0.0
+    totals = {e: sum(isinstance(i, Test) for i in p) for e, p in plans.items()}
+    running = dict(machines)
+    while running:
+        time.sleep(0.2)
+        for engine, machine in list(running.items()):
+            if machine.ended():
+                machine.kill()
+                del running[engine]
+            elif machine.elapsed() > limit:
+                stopped[engine] = f"no end of plan after {limit:.0f} s"
+                machine.kill()
+                del running[engine]
+        state = "  ".join(f"{e} {len(re.findall(rb'^(?:not )?ok ', m.results(), re.M))}"
+                          f"/{totals[e]}" for e, m in machines.items())
+        elapsed = time.monotonic() - started
+        if sys.stdout.isatty():
+            print(f"\r  {state}  {elapsed:.0f} s ", end="", flush=True)
+        elif elapsed - last >= 30 or not running:
+            last = elapsed
+            print(f"  {state}  {elapsed:.0f} s", flush=True)
+    if sys.stdout.isatty():
+        print()
+    return stopped
+
+
+def judge(engine, plan, machine, stopped):
+    """Rows for the table: (test, verdict, seconds), and lines that explain."""
+    rows, why = [], []
+    raw = machine.results()
+    results = parse(raw)
+    for item in plan:
+        if isinstance(item, str):
+            continue
+        runs = results.get(item.name)
+        outcome, detail, seconds = runs.pop(0) if runs else ("fail", "no result", 0.0)
+        if outcome == "skip" and item.expect == "skip":
+            verdict = "skip"
+        elif outcome == "pass":
+            verdict = "pass" if item.expect == "pass" else "PASS"
+        elif item.expect == "fail":
+            verdict = "known"
+        else:
+            verdict = "FAIL"
+            why.append(f"{engine}: {item.name}: {outcome} {detail}, the base: {item.expect}")
+        rows.append((item.name, verdict, seconds))
+    for name, runs in results.items():
+        for outcome, detail, seconds in runs:
+            verdict = "pass" if outcome == "pass" else "FAIL"
+            rows.append((name, verdict, seconds))
+            if verdict == "FAIL":
+                why.append(f"{engine}: {name}: {detail}")
+    console = (machine.run_dir / "console").read_bytes()
+    for line in splats(console, engine):
+        rows.append(("kernel log", "FAIL", 0.0))
+        why.append(f"{engine}: the kernel's log: {line}")
+    if b"# end of plan" not in raw:
+        reason = stopped.get(engine, "the engine ended before the plan did")
+        rows.append(("end of plan", "FAIL", machine.elapsed()))
+        why.append(f"{engine}: {reason}; the last lines of its console:")
+        why += ["    " + line for line in
+                console.decode(errors="replace").splitlines()[-40:]]
+    return rows, why
+
+
+def print_table(engines, verdicts):
+    names = list(dict.fromkeys(n for rows in verdicts.values() for n, _, _ in rows))
+    print(f"{'test':<48}" + "".join(f"{e:>8}{'s':>8}" for e in engines))
+    for name in names:
+        cells = ""
+        for engine in engines:
+            hits = [(v, s) for n, v, s in verdicts[engine] if n == name]
+            if not hits:
+                cells += f"{'-':>8}{'':>8}"
+                continue
+            worst = next((v for v, _ in hits if v == "FAIL"), hits[0][0])
+            cells += f"{worst:>8}{sum(s for _, s in hits):>8.1f}"
+        print(f"{name:<48}{cells}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", type=Path, required=True, help="bzImage, modules/, selftests/")
+    parser.add_argument("--init", type=Path, required=True, help="PID 1")
+    parser.add_argument("--run-dir", type=Path, required=True, help="where the logs go")
+    parser.add_argument("--set", choices=sorted(SETS), default="quick")
+    parser.add_argument("--engine", default="", help="amd, intel or both (default)")
+    parser.add_argument("--tests", default="", help="names or globs")
+    parser.add_argument("--base-only", action="store_true", help="leave out the series' tests")
+    parser.add_argument("--limit", type=float, default=1500, help="seconds per engine")
+    args = parser.parse_args()
+
+    engines = args.engine.replace(",", " ").split() or list(ENGINES)
+    unknown = [e for e in engines if e not in ENGINES]
+    if unknown:
+        raise Failed(f"ENGINE={unknown[0]}: no such engine; there are: {' '.join(ENGINES)}")
+    sets = set().union(*SETS.values()) if args.tests else set(SETS[args.set])
+    if args.base_only:
+        sets.discard("own")
+    plans = {e: read_expected(e, sets) for e in engines}
+    select(plans, args.tests.replace(",", " ").split())
+    plans = {e: p for e, p in plans.items() if any(isinstance(i, Test) for i in p)}
+
+    machines, started = {}, time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        for engine, plan in plans.items():
+            machines[engine] = boot(engine, plan, args)
+        stopped = wait_for(machines, plans, args.limit, started)
+    finally:
+        for machine in machines.values():
+            machine.kill()
+
+    verdicts, reasons = {}, []
+    for engine, plan in plans.items():
+        verdicts[engine], why = judge(engine, plan, machines[engine], stopped)
+        reasons += why
+    print_table(list(plans), verdicts)
+    for line in reasons:
+        print(line)
+    print(f"consoles and KTAP: {args.run_dir}/ENGINE/console, results")
+    every = [v for rows in verdicts.values() for _, v, _ in rows]
+    failed = every.count("FAIL")
+    passed = sum(v.lower() == "pass" for v in every)
+    print(f"{passed} passed, {failed} failed, {len(every) - passed - failed} skipped")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failed as error:
+        sys.exit(f"run: {error}")
+    except KeyboardInterrupt:
+        sys.exit("run: interrupted; the engines are stopped")

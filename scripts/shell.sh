@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# shell.sh IMAGE: boot the amd engine into busybox, KVM loaded, tests in /tests.
+set -eu
+
+image=$(readlink -f "$1")
+busybox=$(command -v busybox) || {
+	echo "shell: busybox is missing: apt-get install busybox-static" >&2
+	exit 1
+}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/root/bin" "$work/root/dev" "$work/root/proc" "$work/root/sys" "$work/root/tmp"
+cp "$busybox" "$work/root/bin/busybox"
+cp -r "$image/modules" "$image/selftests" "$work/root"
+mv "$work/root/selftests" "$work/root/tests"
+cat >"$work/root/init" <<'INIT'
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin:/tests
+mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t sysfs none /sys
+mount -t debugfs none /sys/kernel/debug; mount -t tracefs none /sys/kernel/tracing
+cd /modules
+for m in irqbypass firmware_class rng-core sha1 sha256 crypto_algapi ccp kvm kvm-amd; do
+	[ -e $m.ko ] && insmod $m.ko
+done
+cd /tests
+setsid sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
+poweroff -f
+INIT
+chmod +x "$work/root/init"
+(cd "$work/root" && find . | cpio --quiet -o -H newc -R 0:0 | gzip -1) >"$work/initrd"
+qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
+	-accel tcg,thread=multi -cpu EPYC,+svm,+npt -smp 2 -m 3G -serial mon:stdio \
+	-kernel "$image/bzImage" -initrd "$work/initrd" -append "console=ttyS0,115200 panic=-1"

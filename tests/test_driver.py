@@ -1,0 +1,487 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The driver's own tests: round trips of the series, and bad input.
+
+They run copies of the scripts on a small make-believe kernel, with a cache of
+their own, no network and a moment's time; the real kernel is make check's job.
+"""
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+sys.dont_write_bytecode = True
+import config  # noqa: E402
+import run  # noqa: E402
+
+KERNEL = {
+    "Makefile": "VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 99\n",
+    "MAINTAINERS": "".join(f"line {n}\n" for n in range(40)),
+    "arch/x86/kvm/Makefile": "".join(f"obj-y += part{n}.o\n" for n in range(30)),
+    "arch/x86/kvm/svm.c": "".join(f"int function_{n};\n" for n in range(60)),
+    ".gitignore": "*.o\n/*\n!/debian/\n",
+}
+
+
+class Sandbox(unittest.TestCase):
+    """A repository with three commits on the make-believe kernel."""
+
+    def setUp(self):
+        self.temp = Path(tempfile.mkdtemp(prefix="kvm-coco-test-"))
+        self.addCleanup(shutil.rmtree, self.temp, ignore_errors=True)
+        self.repo, self.kernel = self.temp / "repo", self.temp / "kernel"
+        self.build = self.repo / "build"
+        self.tree = self.build / "linux-7.3"
+        shutil.copytree(ROOT / "scripts", self.repo / "scripts",
+                        ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / "bases", self.repo / "bases")
+        (self.repo / "patches/v7.3").mkdir(parents=True)
+        (self.repo / "patches/series").write_text("")
+        self.write_kernel(self.kernel)
+        self.env = {**os.environ, "XDG_CACHE_HOME": str(self.temp / "cache"),
+                    "KERNEL_ORG": "http://127.0.0.1:9", "PYTHONDONTWRITEBYTECODE": "1",
+                    "KERNEL_SRC": str(self.kernel), "GIT_CONFIG_GLOBAL": "/dev/null",
+                    "GIT_AUTHOR_NAME": "tester", "GIT_AUTHOR_EMAIL": "tester@localhost",
+                    "GIT_COMMITTER_NAME": "tester", "GIT_COMMITTER_EMAIL": "tester@localhost"}
+
+    @staticmethod
+    def write_kernel(where, files=None):
+        for name, text in (files or KERNEL).items():
+            (where / name).parent.mkdir(parents=True, exist_ok=True)
+            (where / name).write_text(text)
+
+    def call(self, *command, env=None, cwd=None):
+        return subprocess.run([str(c) for c in command], cwd=cwd or self.repo, check=False,
+                              env={**self.env, **(env or {})}, text=True, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+
+    def script(self, name, *args, **env):
+        return self.call(sys.executable, f"scripts/{name}.py", *args, env=env)
+
+    def compose(self, **env):
+        return self.script("compose", self.build, **env)
+
+    def refresh(self):
+        return self.script("refresh", self.build)
+
+    def good(self, done):
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertNotIn("Traceback", done.stdout)
+        return done.stdout
+
+    def bad(self, done, *words):
+        self.assertNotEqual(done.returncode, 0, done.stdout)
+        self.assertNotIn("Traceback", done.stdout)
+        for word in words:
+            self.assertIn(word, done.stdout)
+
+    def git(self, *args, cwd=None):
+        return self.good(self.call("git", *args, cwd=cwd or self.tree)).strip()
+
+    def commit(self, subject, changes):
+        for name, edit in changes.items():
+            path = self.tree / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(edit(path.read_text()) if callable(edit) else edit)
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", subject, "-m", f"Because of {subject}.")
+
+    def make_series(self):
+        self.good(self.compose())
+        self.commit("KVM: first", {"arch/x86/kvm/first.c": "int first;\n",
+                                   "arch/x86/kvm/Makefile": lambda t: t + "obj-y += first.o\n"})
+        self.commit("KVM: second", {"arch/x86/kvm/svm.c":
+                                    lambda t: t.replace("int function_30;", "int second;")})
+        self.commit("KVM: third", {"tools/third.sh": "echo third\n",
+                                   "MAINTAINERS": lambda t: t.replace("line 20\n", "line 20\nX\n")})
+        self.good(self.refresh())
+
+    def contents(self):
+        return {str(p.relative_to(self.repo)): p.read_bytes()
+                for top in ("patches", "arch", "tools") for p in (self.repo / top).rglob("*")
+                if p.is_file()}
+
+    def forget_tree(self):
+        shutil.rmtree(self.tree)
+
+
+class RoundTrip(Sandbox):
+    def test_compose_refresh_compose_gives_the_same_tree(self):
+        self.make_series()
+        before, files = self.git("rev-parse", "HEAD^{tree}"), self.contents()
+        self.forget_tree()
+        self.good(self.compose())
+        self.assertEqual(self.git("rev-parse", "HEAD^{tree}"), before)
+        self.assertEqual(self.git("rev-list", "--count", "base..HEAD"), "3")
+        self.good(self.refresh())
+        self.assertEqual(self.contents(), files)
+        self.forget_tree()
+        self.good(self.compose())
+        self.assertEqual(self.git("rev-parse", "HEAD^{tree}"), before)
+
+    def test_new_work_in_the_tree_is_visible_to_git(self):
+        self.good(self.compose())
+        (self.tree / "new.c").write_text("int x;\n")
+        self.assertIn("new.c", self.git("status", "--porcelain"))
+
+    def test_fixup_of_a_hook_and_a_mirror_file_changes_exactly_those(self):
+        self.make_series()
+        before = self.contents()
+        for name, old, new in (("arch/x86/kvm/Makefile", "first.o\n", "first.o # why\n"),
+                               ("arch/x86/kvm/first.c", "int first;", "long first;")):
+            path = self.tree / name
+            path.write_text(path.read_text().replace(old, new))
+        self.git("commit", "-q", "-a", "--fixup", "HEAD~2")
+        self.bad(self.refresh(), "autosquash")
+        self.good(self.call("git", "rebase", "-q", "-i", "--autosquash", "base", cwd=self.tree,
+                            env={"GIT_SEQUENCE_EDITOR": "true"}))
+        self.good(self.refresh())
+        after = self.contents()
+        changed = sorted(name for name in after if after[name] != before.get(name))
+        self.assertEqual(changed, ["arch/x86/kvm/first.c", "patches/v7.3/0001-KVM-first.patch"])
+        self.assertEqual(set(before), set(after))
+
+    def test_a_dropped_commit_takes_its_files_along(self):
+        self.make_series()
+        self.git("reset", "-q", "--hard", "HEAD~1")
+        self.good(self.refresh())
+        self.assertFalse((self.repo / "tools/third.sh").exists())
+        self.assertNotIn("third", (self.repo / "patches/series").read_text())
+
+    def test_unchanged_is_left_alone_and_a_change_applies_from_there(self):
+        self.make_series()
+        commits = self.git("rev-list", "--reverse", "base..HEAD").split()
+        self.assertIn("0 applied now", self.good(self.compose()))
+        (self.repo / "tools/third.sh").write_text("echo changed\n")
+        self.assertIn("1 applied now", self.good(self.compose()))
+        self.assertEqual(self.git("rev-list", "--reverse", "base..HEAD").split()[:2], commits[:2])
+        self.assertEqual((self.tree / "tools/third.sh").read_text(), "echo changed\n")
+
+    def test_apply_to_a_git_tree_and_to_a_plain_directory(self):
+        self.make_series()
+        want = self.git("rev-parse", "HEAD^{tree}")
+        plain = self.temp / "plain"
+        self.write_kernel(plain)
+        (plain / ".gitignore").write_text("*.o\n")
+        self.good(self.script("apply", plain))
+        self.assertEqual(self.git("rev-parse", "HEAD^{tree}", cwd=plain), want)
+        self.assertEqual(self.git("log", "--format=%s", "-3", cwd=plain).split("\n"),
+                         ["KVM: third", "KVM: second", "KVM: first"])
+        clone = self.temp / "clone"
+        self.git("clone", "-q", "-b", "base", str(plain), str(clone), cwd=self.temp)
+        self.good(self.script("apply", clone))
+        self.assertEqual(self.git("rev-parse", "HEAD^{tree}", cwd=clone), want)
+        self.bad(self.script("apply", clone), "branch kvm-coco already")
+        self.bad(self.script("apply", ""), "KDIR=")
+        self.bad(self.script("apply", self.temp / "none"), "no such directory")
+
+
+class BadSeries(Sandbox):
+    def setUp(self):
+        super().setUp()
+        self.make_series()
+
+    def test_a_patch_that_does_not_apply_names_patch_file_and_line(self):
+        patch = self.repo / "patches/v7.3/0002-KVM-second.patch"
+        patch.write_text(patch.read_text().replace("int function_30;", "int elsewhere;"))
+        self.bad(self.compose(), "0002-KVM-second.patch does not apply to v7.3.99",
+                 "arch/x86/kvm/svm.c:", "make refresh or KERNEL_SRC=")
+        self.assertEqual(self.git("log", "--format=%s", "base..HEAD"), "KVM: first")
+        self.assertEqual(self.git("status", "--porcelain"), "")
+        patch.write_text(patch.read_text().replace("int elsewhere;", "int function_30;"))
+        self.assertIn("2 applied now", self.good(self.compose()))
+
+    def test_a_mirror_file_that_no_patch_adds(self):
+        (self.repo / "arch/x86/kvm/orphan.c").write_text("")
+        self.bad(self.compose(), "no patch Adds arch/x86/kvm/orphan.c")
+
+    def test_an_adds_that_does_not_exist(self):
+        (self.repo / "arch/x86/kvm/first.c").unlink()
+        self.bad(self.compose(), "0001-KVM-first.patch Adds arch/x86/kvm/first.c",
+                 "does not exist")
+
+    def test_two_owners_an_unlisted_patch_and_a_missing_one(self):
+        patch = self.repo / "patches/v7.3/0003-KVM-third.patch"
+        text = patch.read_text()
+        patch.write_text(text.replace("Adds: tools", "Adds: arch/x86/kvm/first.c\nAdds: tools"))
+        self.bad(self.compose(), "belongs to one commit")
+        patch.write_text(text)
+        stray = self.repo / "patches/v7.3/0009-stray.patch"
+        stray.write_text(text)
+        self.bad(self.compose(), "0009-stray.patch is not in patches/series")
+        stray.unlink()
+        patch.unlink()
+        self.bad(self.compose(), "0003-KVM-third.patch, which does not exist")
+
+    def test_a_commit_without_a_hook(self):
+        self.commit("KVM: lonely", {"arch/x86/kvm/lonely.c": "int lonely;\n"})
+        before = self.contents()
+        self.bad(self.refresh(), "KVM: lonely", "hook")
+        self.assertEqual(self.contents(), before)
+
+    def test_uncommitted_work_is_not_overwritten(self):
+        (self.tree / "MAINTAINERS").write_text("my work\n")
+        (self.repo / "tools/third.sh").write_text("echo changed\n")
+        self.bad(self.compose(), "uncommitted changes", "MAINTAINERS", "make refresh", "reset")
+        self.assertEqual((self.tree / "MAINTAINERS").read_text(), "my work\n")
+        self.bad(self.refresh(), "uncommitted changes")
+
+    def test_unrefreshed_commits_are_not_overwritten(self):
+        self.commit("KVM: fourth", {"MAINTAINERS": "fourth\n"})
+        self.assertIn("left as it is", self.good(self.compose()))
+        (self.repo / "tools/third.sh").write_text("echo changed\n")
+        self.bad(self.compose(), "make refresh has not seen")
+        self.assertEqual(self.git("log", "-1", "--format=%s"), "KVM: fourth")
+
+    def test_an_added_file_that_was_not_built(self):
+        out = self.temp / "out"
+        for name in ("kernel/arch/x86/kvm", "selftests"):
+            (out / name).mkdir(parents=True)
+        self.bad(self.script("added_objects", out), "first.c was composed but not built")
+        (out / "kernel/arch/x86/kvm/first.o").write_text("")
+        self.good(self.script("added_objects", out))
+
+
+class BadBase(Sandbox):
+    def test_no_network_and_no_cache(self):
+        bin_dir = self.temp / "bin"
+        bin_dir.mkdir()
+        (bin_dir / "apt-get").write_text(
+            "#!/bin/sh\n[ \"$1\" = indextargets ] && echo 'Debian|Debian|http://127.0.0.1:9/x'\n"
+            "echo 'E: cannot connect' >&2; exit 100\n")
+        (bin_dir / "apt-get").chmod(0o755)
+        done = self.compose(KERNEL_SRC="", PATH=f"{bin_dir}:{os.environ['PATH']}")
+        self.bad(done, "no v7.3 source", "cannot connect", "kernel.org", "KERNEL_SRC=")
+        self.assertFalse(self.tree.exists())
+
+    def serve(self, files):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                body = files.get(self.path.rsplit("/", 1)[-1], b"")
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    def tarball(self):
+        tar = self.temp / "linux-7.3.99.tar.xz"
+        self.good(self.call("tar", "-C", self.temp, "-cJf", tar, "kernel"))
+        return tar
+
+    def test_kernel_org_and_a_download_cut_short(self):
+        tar = self.tarball()
+        digest = self.good(self.call("sha256sum", tar)).split()[0]
+        sums = f"{digest}  linux-7.3.99.tar.xz\n".encode()
+        no_apt = self.temp / "bin"
+        no_apt.mkdir()
+        (no_apt / "apt-get").write_text("#!/bin/sh\nexit 100\n")
+        (no_apt / "apt-get").chmod(0o755)
+        env = {"KERNEL_SRC": "", "PATH": f"{no_apt}:{os.environ['PATH']}"}
+        short = self.serve({"sha256sums.asc": sums, tar.name: tar.read_bytes()[:-40]})
+        self.bad(self.compose(**env, KERNEL_ORG=short), "sha256 is not", "cut short")
+        whole = self.serve({"sha256sums.asc": sums, tar.name: tar.read_bytes()})
+        self.assertIn("kernel.org", self.good(self.compose(**env, KERNEL_ORG=whole)))
+        # The next checkout takes it from the cache, without any network.
+        self.forget_tree()
+        self.assertIn("0 commits on 7.3.99", self.good(self.compose(**env)))
+
+    def test_a_tarball_and_a_tarball_cut_short(self):
+        tar = self.tarball()
+        self.good(self.compose(KERNEL_SRC=str(tar)))
+        self.forget_tree()
+        tar.write_bytes(tar.read_bytes()[:-100])
+        self.bad(self.compose(KERNEL_SRC=str(tar)), tar.name, "cannot be unpacked")
+        self.assertFalse(self.tree.exists())
+
+    def test_a_git_tree_as_kernel_src(self):
+        self.git("init", "-q", cwd=self.kernel)
+        self.git("add", "-f", "-A", cwd=self.kernel)
+        self.git("commit", "-q", "-m", "x", cwd=self.kernel)
+        self.assertIn("git tree at", self.good(self.compose()))
+
+    def test_kernel_src_that_is_no_kernel_or_another_version(self):
+        self.bad(self.compose(KERNEL_SRC=str(self.temp)), "is no kernel tree")
+        self.bad(self.compose(KERNEL_SRC="/nonexistent"), "no such file")
+        makefile = self.kernel / "Makefile"
+        makefile.write_text(KERNEL["Makefile"].replace("PATCHLEVEL = 3", "PATCHLEVEL = 2"))
+        self.bad(self.compose(), "is 7.2.99", "needs 7.3.y")
+        makefile.write_text(KERNEL["Makefile"].replace("PATCHLEVEL = 3", "PATCHLEVEL = 4"))
+        self.assertIn("*** KERNEL_SRC", self.good(self.compose()))
+
+    def test_no_disk_space(self):
+        done = self.call(sys.executable, "-c", "import sys; sys.path.insert(0, 'scripts')\n"
+                         "import base\nbase.NEED_BYTES = 1 << 60\n"
+                         "base.room.__defaults__ = (1 << 60,)\n"
+                         "base.run_main('base', lambda: base.ensure(sys.argv[1]))", self.kernel)
+        self.bad(done, "MiB free", "make room")
+
+    def test_a_damaged_cache_entry_is_taken_out(self):
+        self.good(self.compose())
+        pack = next((self.temp / "cache").rglob("*.pack"))
+        pack.chmod(0o644)
+        pack.write_bytes(pack.read_bytes()[:-1] + b"?")
+        self.forget_tree()
+        self.assertIn("damaged", self.good(self.compose()))
+        self.assertEqual(self.git("fsck"), "")
+
+    def test_another_base_replaces_a_clean_tree_only(self):
+        self.make_series()
+        self.write_kernel(self.kernel, {"MAINTAINERS": KERNEL["MAINTAINERS"] + "more\n"})
+        (self.tree / "Makefile").write_text("my work\n")
+        self.bad(self.compose(), "uncommitted changes", "another base")
+        self.git("checkout", "-q", "Makefile")
+        self.good(self.compose())
+        self.assertIn("more", (self.tree / "MAINTAINERS").read_text())
+
+
+class Driver(Sandbox):
+    def test_two_runs_at_once(self):
+        first = subprocess.Popen(["scripts/locked.sh", str(self.build), "sleep", "30"],
+                                 cwd=self.repo)
+        try:
+            for _ in range(100):
+                if (self.build / ".lock.pid").exists():
+                    break
+                threading.Event().wait(0.05)
+            self.bad(self.call("scripts/locked.sh", self.build, "true"), "another run", "O=")
+        finally:
+            first.kill()
+            first.wait()
+
+    def test_missing_packages_without_root(self):
+        bin_dir = self.temp / "bin"
+        bin_dir.mkdir()
+        for name, text in (("dpkg-query", "exit 1"), ("id", "echo 1000"), ("apt-get", "exit 1")):
+            (bin_dir / name).write_text(f"#!/bin/sh\n{text}\n")
+            (bin_dir / name).chmod(0o755)
+        done = self.call("scripts/deps.sh", env={"PATH": f"{bin_dir}:{os.environ['PATH']}"})
+        self.bad(done, "sudo apt-get install", "qemu-system-x86", "bochs")
+
+    def test_wrong_engine_wrong_test_and_a_missing_emulator(self):
+        common = [sys.executable, ROOT / "scripts/run.py", "--build", self.temp, "--init",
+                  self.temp / "init", "--run-dir", self.temp / "run"]
+        self.bad(self.call(*common, "--engine", "arm"), "ENGINE=arm", "amd intel")
+        self.bad(self.call(*common, "--tests", "no_such_test"), "TESTS=no_such_test",
+                 "fix_hypercall_test")
+        tests = self.temp / "selftests/x86"
+        tests.mkdir(parents=True)
+        (tests / "fix_hypercall_test").write_text("")
+        (self.temp / "init").write_text("")
+        (self.temp / "modules").mkdir()
+        for name in ("kvm-amd", "kvm-intel"):
+            (self.temp / f"modules/{name}.ko").write_text("")
+        bin_dir = self.temp / "bin"
+        bin_dir.mkdir()
+        (bin_dir / "modinfo").write_text("#!/bin/sh\n")
+        (bin_dir / "modinfo").chmod(0o755)
+        for tool in ("find", "cpio", "gzip"):
+            (bin_dir / tool).symlink_to(shutil.which(tool))
+        for engine, word in (("amd", "qemu-system-x86"), ("intel", "bochs")):
+            self.bad(self.call(*common, "--engine", engine, "--tests", "fix_hypercall_test",
+                               env={"PATH": str(bin_dir)}), f"apt-get install {word}")
+
+    def test_an_option_that_does_not_take_names_what_is_unmet(self):
+        self.write_kernel(self.kernel, {"arch/Kconfig":
+                          "if NET\nconfig WANTED\n\tbool \"x\"\n\tdepends on PCI && !SMALL\nendif\n"})
+        words = config.explain(self.kernel, "WANTED", {"CONFIG_NET": "y"})
+        self.assertIn("PCI && !SMALL", words)
+        self.assertIn("not set: PCI", words)
+        self.assertIn("no Kconfig file", config.explain(self.kernel, "ABSENT", {}))
+
+
+class Verdicts(unittest.TestCase):
+    """What makes a run fail."""
+
+    def judge(self, lines, expect="pass", console=b"", end=True):
+        with tempfile.TemporaryDirectory() as temp:
+            (Path(temp) / "console").write_bytes(console)
+
+            class Machine:
+                run_dir = Path(temp)
+
+                @staticmethod
+                def results():
+                    return lines + (b"# end of plan\n" if end else b"")
+
+                @staticmethod
+                def elapsed():
+                    return 1.0
+
+            plan = ["module kvm-amd", run.Test("x86/a_test", 10, expect, [], "")]
+            rows, why = run.judge("amd", plan, Machine, {})
+            return [verdict for _, verdict, _ in rows], "\n".join(why)
+
+    def test_pass_skip_and_known_failure(self):
+        ok = b"# seconds 1.5\nok 1 selftests: kvm: x86/a_test\n"
+        skip = b"# 1..0 # SKIP - no such CPU\nok 1 selftests: kvm: x86/a_test # SKIP\n"
+        bad = b"not ok 1 selftests: kvm: x86/a_test # exit=254\n"
+        self.assertEqual(self.judge(ok)[0], ["pass"])
+        self.assertEqual(self.judge(ok, "fail")[0], ["PASS"])
+        self.assertEqual(self.judge(skip, "skip")[0], ["skip"])
+        self.assertEqual(self.judge(bad, "fail")[0], ["known"])
+        self.assertEqual(self.judge(bad)[0], ["FAIL"])
+        self.assertEqual(self.judge(bad, "skip")[0], ["FAIL"])
+
+    def test_an_unexpected_skip_fails_and_says_why(self):
+        skip = b"# 1..0 # SKIP - no such CPU\nok 1 selftests: kvm: x86/a_test # SKIP\n"
+        verdicts, why = self.judge(skip)
+        self.assertEqual(verdicts, ["FAIL"])
+        self.assertIn("no such CPU", why)
+
+    def test_no_result_no_end_and_the_last_console_lines(self):
+        console = b"".join(b"line %d\n" % n for n in range(100))
+        verdicts, why = self.judge(b"", console=console, end=False)
+        self.assertEqual(verdicts, ["FAIL", "FAIL"])
+        self.assertIn("line 99", why)
+        self.assertIn("line 60", why)
+        self.assertNotIn("line 59\n", why)
+
+    def test_a_step_of_the_plan_that_failed(self):
+        ok = b"ok 1 selftests: kvm: x86/a_test\n"
+        verdicts, _ = self.judge(b"not ok 1 selftests: kvm: unload # Resource busy\n" + ok)
+        self.assertIn("FAIL", verdicts)
+
+    def test_splats_fail_but_for_the_listed(self):
+        ok = b"ok 1 selftests: kvm: x86/a_test\n"
+        for line in (b"[ 1.0] WARNING: CPU: 0 PID: 1 at arch/x86/kvm/x86.c:1 x+0x1/0x2",
+                     b"[ 1.0] BUG: KASAN: use-after-free in y", b"[ 1.0] BUG: sleeping function",
+                     b"[ 1.0] Kernel panic - not syncing", b"[ 1.0] UBSAN: shift-out-of-bounds",
+                     b"[ 1.0] WARNING: possible circular locking dependency detected"):
+            self.assertIn("FAIL", self.judge(ok, console=line + b"\n")[0], line)
+        known = b"[ 0.0] WARNING: arch/x86/kernel/cpu/topology_common.c:95 at parse_legacy+0xaf\n"
+        self.assertEqual(run.splats(known, "intel"), [])
+        self.assertNotEqual(run.splats(known, "amd"), [])
+
+
+class Records(unittest.TestCase):
+    def test_the_records_can_be_read(self):
+        for engine in run.ENGINES:
+            plan = run.read_expected(engine, set().union(*run.SETS.values()))
+            tests = [item for item in plan if isinstance(item, run.Test)]
+            self.assertGreater(len(tests), 20, engine)
+            for test in tests:
+                if test.expect != "pass":
+                    self.assertTrue(test.reason, f"{engine}: {test.name} gives no reason")
+
+
+if __name__ == "__main__":
+    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__])
+    outcome = unittest.TextTestRunner(verbosity=2, stream=sys.stdout).run(suite)
+    bad_ones = len(outcome.failures) + len(outcome.errors)
+    print(f"{outcome.testsRun - bad_ones - len(outcome.skipped)} passed, {bad_ones} failed, "
+          f"{len(outcome.skipped)} skipped")
+    sys.exit(bool(bad_ones))
