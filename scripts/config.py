@@ -35,7 +35,7 @@ def options(path):
 
 
 def depends_on(tree, symbol):
-    """The "depends on" and "if" lines above SYMBOL's definitions, as written."""
+    """The "depends on" and "if" lines of SYMBOL's definitions; None without any."""
     files = subprocess.run(["grep", "-rlE", "--include=Kconfig*", f"^\\s*(menu)?config {symbol}$",
                             "."], cwd=tree, capture_output=True, text=True, check=False).stdout
     found = []
@@ -54,14 +54,16 @@ def depends_on(tree, symbol):
                 found.append(words[len("depends on "):])
             elif inside and re.match(r"(bool|tristate|def_bool|def_tristate|prompt) .*\bif ", words):
                 found.append(words.rsplit(" if ", 1)[1])
-    return found
+    return found if files else None
 
 
 def explain(tree, symbol, config):
     """Which symbols of SYMBOL's dependencies are not set."""
     rules = depends_on(tree, symbol)
-    if not rules:
+    if rules is None:
         return "no Kconfig file defines it"
+    if not rules:
+        return "it depends on nothing, so another option selects it"
     names = dict.fromkeys(n for rule in rules for n in re.findall(r"\b[A-Z][A-Z0-9_]{2,}\b", rule))
     unmet = [n for n in names if config.get(f"CONFIG_{n}", "n") == "n"]
     text = "; ".join(rules)

@@ -11,8 +11,10 @@ import subprocess
 import time
 from pathlib import Path
 
+from series import Failed
+
 # panic=-1: a panic ends the machine at once, the console says why.
-CMDLINE = "console=ttyS0,115200 panic=-1 oops=panic"
+CMDLINE = "console=ttyS0,115200 panic=-1 oops=panic printk.devkmsg=on"
 
 END_MARKER = b"# end of plan"
 
@@ -47,13 +49,18 @@ boot
 """
 
 
-class Failed(Exception):
-    """Something the user can act on."""
-
-
 def need(program, package):
     if not shutil.which(program):
         raise Failed(f"{program} is missing: apt-get install {package} (or make deps)")
+
+
+def pack(root, initrd):
+    """The directory ROOT as an initramfs."""
+    names = subprocess.run(["find", "."], cwd=root, capture_output=True, check=True).stdout
+    archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=root,
+                             input=names, capture_output=True, check=True).stdout
+    with open(initrd, "wb") as out:
+        subprocess.run(["gzip", "-1"], input=archive, stdout=out, check=True)
 
 
 def qemu(run_dir, kernel, initrd, cmdline=CMDLINE, extra=()):
@@ -99,7 +106,8 @@ class Machine:
         for name in ("console", "results"):
             (self.run_dir / name).write_bytes(b"")
         with open(self.run_dir / "engine.log", "wb") as log:
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log,
+            # pdeathsig: whatever becomes of the driver, no engine outlives it.
+            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *argv], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, start_new_session=True)
         self.started = time.monotonic()
 

@@ -17,7 +17,8 @@ import sys
 import time
 from pathlib import Path
 
-from engines import ENGINES, Failed, Machine
+from engines import ENGINES, Machine, pack
+from series import Failed, run_main
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPECTED = ROOT / "tests/expected"
@@ -71,8 +72,10 @@ def select(plans, patterns):
                             for item in plan if isinstance(item, Test)})
             raise Failed(f"TESTS={pattern}: no such test; known: {' '.join(known)}")
     for engine, plan in plans.items():
-        plans[engine] = [item for item in plan
-                         if isinstance(item, str) or matches(item.name, patterns)]
+        kept = [item for item in plan if isinstance(item, str) or matches(item.name, patterns)]
+        while kept and isinstance(kept[-1], str):
+            kept.pop()
+        plans[engine] = kept
 
 
 def matches(name, patterns):
@@ -124,14 +127,9 @@ def make_initrd(run_dir, plan, build, init):
             os.link(binary, target)
         lines.append(" ".join(["test", f"{item.limit:g}", item.name, *item.args]))
     (root / "plan").write_text("\n".join(lines) + "\n")
-    initrd = run_dir / "initrd"
-    names = subprocess.run(["find", "."], cwd=root, capture_output=True, check=True).stdout
-    archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=root,
-                             input=names, capture_output=True, check=True).stdout
-    with open(initrd, "wb") as out:
-        subprocess.run(["gzip", "-1"], input=archive, stdout=out, check=True)
+    pack(root, run_dir / "initrd")
     shutil.rmtree(root)
-    return initrd
+    return run_dir / "initrd"
 
 
 def parse(raw):
@@ -279,7 +277,7 @@ def main():
     unknown = [e for e in engines if e not in ENGINES]
     if unknown:
         raise Failed(f"ENGINE={unknown[0]}: no such engine; there are: {' '.join(ENGINES)}")
-    sets = set().union(*SETS.values()) if args.tests else set(SETS[args.set])
+    sets = SETS["full"] | SETS[args.set] if args.tests else set(SETS[args.set])
     if args.base_only:
         sets.discard("own")
     plans = {e: read_expected(e, sets) for e in engines}
@@ -312,9 +310,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failed as error:
-        sys.exit(f"run: {error}")
-    except KeyboardInterrupt:
-        sys.exit("run: interrupted; the engines are stopped")
+    run_main("run", main)

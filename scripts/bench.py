@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Instruction counts of the series against the unpatched base, in one run.
+
+Both kernels run the same measuring modules (tests/bench) under QEMU -icount,
+where a TSC tick is an instruction, so that the noise of the machine is out.
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import engines
+from run import load_order
+from series import Failed, ROOT, run_main
+
+LIMIT = 300
+ICOUNT = ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"]
+PLAN = """\
+module kvm-amd
+module snp_page_bench label=plain
+unload snp_page_bench
+unload kvm_amd
+module snp_page_bench force=1
+unload snp_page_bench
+module kvm-amd
+module snp_page_bench label=snp
+"""
+# label -> what it measures, and the most that ours may be of the base's
+GOALS = {"plain": ("page allocation, host without SNP", 1.0),
+         "snp": ("page allocation, SNP forced", 0.6)}
+
+
+def build_module(tree, out):
+    """tests/bench as an external module of the kernel in OUT."""
+    work = out / "bench"
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(ROOT / "tests/bench", work)
+    done = subprocess.run(["make", "-s", "-C", tree, f"O={out}/kernel", f"M={work}", "modules"],
+                          env={**os.environ, "ARCH": "x86_64", "V": "0"}, capture_output=True,
+                          text=True, check=False)
+    if done.returncode:
+        raise Failed(f"tests/bench does not build for {tree}: {done.stderr[-800:]}")
+    return work / "snp_page_bench.ko"
+
+
+def start(tree, out):
+    module = build_module(tree, out)
+    run_dir = out / "bench/run"
+    root = run_dir / "root"
+    for name in ("dev", "proc", "sys", "tmp", "modules"):
+        (root / name).mkdir(parents=True)
+    shutil.copy(out / "image/init", root / "init")
+    for ko in [*(out / "image/modules").iterdir(), module]:
+        shutil.copy(ko, root / "modules" / ko.name)
+    first = [f"module {m}\n" for m in load_order(root / "modules", "kvm-amd", set())[:-1]]
+    (root / "plan").write_text("".join(first) + PLAN)
+    engines.pack(root, run_dir / "initrd")
+    argv = engines.qemu(run_dir, out / "image/bzImage", run_dir / "initrd",
+                        f"{engines.CMDLINE} rodata=off", ICOUNT)
+    return engines.Machine(run_dir, argv)
+
+
+def measured(name, machine):
+    """label -> (least, most) instructions, from the kernel's log."""
+    results = machine.results().decode(errors="replace")
+    console = (machine.run_dir / "console").read_text(errors="replace")
+    if engines.END_MARKER.decode() not in results or "not ok" in results:
+        raise Failed(f"bench: {name}: {results.strip() or 'no end of plan'}; see {machine.run_dir}")
+    found = re.findall(r"bench: snp_page (\w+) least (\d+) most (\d+) unsafe (\d+)", console)
+    return {label: (int(least), int(most)) for label, least, most, _ in found}
+
+
+def bench(out):
+    kernels = {"base": (out / "base/linux-7.3", out / "base"), "series": (out / "linux-7.3", out)}
+    machines, started = {}, time.monotonic()
+    try:
+        for name, (tree, where) in kernels.items():
+            machines[name] = start(tree, where)
+        while not all(m.ended() for m in machines.values()):
+            if time.monotonic() - started > LIMIT:
+                raise Failed(f"no end after {LIMIT} s; see {out}/bench/run")
+            time.sleep(0.5)
+    finally:
+        for machine in machines.values():
+            machine.kill()
+    numbers = {name: measured(name, machine) for name, machine in machines.items()}
+    lines = [f"{'instructions each':<36}{'base':>8}{'series':>8}{'ratio':>8}{'goal':>8}  spread"]
+    missed = []
+    for label, (what, goal) in GOALS.items():
+        base, ours = numbers["base"].get(label), numbers["series"].get(label)
+        if not base or not ours:
+            raise Failed(f"{label} was not measured; see {out}/bench/run/console")
+        ratio = ours[0] / base[0]
+        spread = max((most - least) / least for least, most in (base, ours))
+        lines.append(f"{what:<36}{base[0]:>8}{ours[0]:>8}{ratio:>8.2f}{'<= ' + str(goal):>8}"
+                     f"  {spread:.1%}")
+        if round(ratio, 2) > goal:
+            missed.append(what)
+    text = "\n".join(lines) + "\n"
+    (out / "bench.txt").write_text(text)
+    print(text + f"kept in {out}/bench.txt, {time.monotonic() - started:.0f} s")
+    for what in missed:
+        print(f"bench: {what}: the goal is missed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    run_main("bench", lambda: bench(Path(sys.argv[1]).resolve()))

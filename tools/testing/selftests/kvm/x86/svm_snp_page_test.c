@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Look at every page that KVM allocates for a VM and that an SNP host may find
+ * in-use in the RMP: VMCBs, nested VMCBs and APIC backing pages.
+ *
+ * Scenario: with the SNP path forced (force_snp_safe_pages=1), create VMs with
+ * hundreds of vCPUs in all while tracing page allocation and freeing.  No page
+ * may be 2MB-aligned, there must be exactly as many as KVM needs, and all must
+ * be free when the VMs are gone.  Then do it again while the page allocator
+ * fails on request: without order-1 blocks vCPUs can still be created, and
+ * without a page KVM_CREATE_VCPU returns ENOMEM and leaks nothing.
+ */
+#include <sys/stat.h>
+
+#include "kselftest.h"
+#include "kvm_util.h"
+#include "processor.h"
+#include "sparsebit.h"
+
+#define TRACING		"/sys/kernel/tracing"
+#define INSTANCE	TRACING "/instances/svm_snp_page_test"
+#define ALLOC_EVENT	INSTANCE "/events/kvm/kvm_snp_page_alloc"
+#define FREE_EVENT	INSTANCE "/events/kmem/mm_page_free"
+#define INJECTOR	"/sys/kernel/debug/fail_page_alloc"
+#define FORCED		"/sys/module/kvm_amd/parameters/force_snp_safe_pages"
+#define ALLOCATOR	"snp_safe_alloc_page_node"
+
+#define PAGES_PER_2M	512
+
+#define NR_IRQCHIP_VCPUS	256
+#define NR_NESTED_VCPUS		64
+#define NR_PLAIN_VCPUS		128
+
+/* One APIC page and one VMCB. */
+#define PAGES_PER_IRQCHIP_VCPU	2
+
+/* What the trace says about the pages of this process. */
+struct pages {
+	struct sparsebit *live;
+	int nr_allocs;
+	int nr_live;
+	int nr_aligned;
+	int nr_retries;
+	int nr_fallbacks;
+	int nr_double;
+};
+
+static const struct {
+	const char *knob;
+	const char *on;
+	const char *off;
+} injector_knobs[] = {
+	{ "interval",		"1",	"1" },
+	{ "times",		"-1",	"1" },
+	{ "space",		"0",	"0" },
+	{ "verbose",		"0",	"2" },
+	{ "task-filter",	"Y",	"N" },
+	{ "ignore-gfp-wait",	"N",	"Y" },
+	{ "ignore-gfp-highmem",	"N",	"Y" },
+	{ "stacktrace-depth",	"32",	"32" },
+};
+
+static void write_file(const char *path, const char *fmt, ...)
+{
+	char text[128];
+	va_list ap;
+	int fd, len;
+
+	va_start(ap, fmt);
+	len = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+
+	fd = open(path, O_WRONLY | O_TRUNC);
+	TEST_ASSERT(fd >= 0, "open(%s) failed, errno %d", path, errno);
+	TEST_ASSERT(write(fd, text, len) == len, "writing '%s' to %s failed, errno %d",
+		    text, path, errno);
+	close(fd);
+}
+
+static bool file_says(const char *path, char c)
+{
+	FILE *file = fopen(path, "r");
+	bool same = file && fgetc(file) == c;
+
+	if (file)
+		fclose(file);
+	return same;
+}
+
+static void stop_tracing(void)
+{
+	rmdir(INSTANCE);
+}
+
+static void start_tracing(void)
+{
+	stop_tracing();
+	TEST_ASSERT(!mkdir(INSTANCE, 0700), "mkdir(%s) failed, errno %d", INSTANCE, errno);
+	atexit(stop_tracing);
+
+	write_file(INSTANCE "/buffer_size_kb", "16384");
+	/* The order of what happened on different CPUs matters. */
+	write_file(INSTANCE "/trace_clock", "counter");
+	write_file(ALLOC_EVENT "/filter", "common_pid == %d", getpid());
+	write_file(ALLOC_EVENT "/enable", "1");
+	write_file(FREE_EVENT "/enable", "1");
+}
+
+static void assert_nothing_lost(void)
+{
+	char path[128], line[128];
+	long lost;
+	int cpu;
+
+	for (cpu = 0; cpu < sysconf(_SC_NPROCESSORS_CONF); cpu++) {
+		FILE *stats;
+
+		snprintf(path, sizeof(path), INSTANCE "/per_cpu/cpu%d/stats", cpu);
+		stats = fopen(path, "r");
+		while (stats && fgets(line, sizeof(line), stats)) {
+			if (sscanf(line, "overrun: %ld", &lost) == 1 ||
+			    sscanf(line, "dropped events: %ld", &lost) == 1)
+				TEST_ASSERT(!lost, "CPU %d lost %ld events", cpu, lost);
+		}
+		if (stats)
+			fclose(stats);
+	}
+}
+
+/* Take over what happened since the last call, in order. */
+static void read_trace(struct pages *pages)
+{
+	unsigned int tries, fallback;
+	unsigned long pfn;
+	char line[512];
+	FILE *trace;
+	char *event;
+	int node;
+
+	assert_nothing_lost();
+	trace = fopen(INSTANCE "/trace", "r");
+	TEST_ASSERT(trace, "cannot read the trace, errno %d", errno);
+
+	while (fgets(line, sizeof(line), trace)) {
+		event = strstr(line, "kvm_snp_page_alloc: ");
+		if (event) {
+			event = strstr(event, "pfn ");
+			TEST_ASSERT(event && sscanf(event, "pfn 0x%lx node %d tries %u fallback %u",
+						    &pfn, &node, &tries, &fallback) == 4,
+				    "cannot parse '%s'", line);
+			pages->nr_double += sparsebit_is_set(pages->live, pfn);
+			sparsebit_set(pages->live, pfn);
+			pages->nr_allocs++;
+			pages->nr_live++;
+			pages->nr_aligned += !(pfn % PAGES_PER_2M);
+			pages->nr_retries += tries - 1;
+			pages->nr_fallbacks += fallback;
+			continue;
+		}
+
+		event = strstr(line, "mm_page_free: ");
+		if (event && sscanf(strstr(event, "pfn="), "pfn=0x%lx order=0", &pfn) == 1 &&
+		    sparsebit_is_set(pages->live, pfn)) {
+			sparsebit_clear(pages->live, pfn);
+			pages->nr_live--;
+		}
+	}
+	fclose(trace);
+	write_file(INSTANCE "/trace", "");
+}
+
+static void forget(struct pages *pages)
+{
+	struct sparsebit *live = pages->live;
+
+	*pages = (struct pages) { .live = live, .nr_live = pages->nr_live };
+}
+
+static struct kvm_vm *create_vm(bool irqchip, bool nested, int nr_vcpus)
+{
+	struct kvm_vm *vm = vm_create_barebones();
+	struct kvm_sregs sregs;
+	struct kvm_vcpu *vcpu;
+	int i;
+
+	if (irqchip)
+		vm_create_irqchip(vm);
+
+	for (i = 0; i < nr_vcpus; i++) {
+		vcpu = __vm_vcpu_add(vm, i);
+		if (!nested)
+			continue;
+
+		/* KVM allocates the VMCB of L2 when the guest may run one. */
+		vcpu_init_cpuid(vcpu, kvm_get_supported_cpuid());
+		vcpu_sregs_get(vcpu, &sregs);
+		sregs.efer |= EFER_SVME;
+		vcpu_sregs_set(vcpu, &sregs);
+	}
+	return vm;
+}
+
+static void test_vms(struct pages *pages)
+{
+	int expected = PAGES_PER_IRQCHIP_VCPU * NR_IRQCHIP_VCPUS +
+		       (PAGES_PER_IRQCHIP_VCPU + 1) * NR_NESTED_VCPUS + NR_PLAIN_VCPUS;
+	struct kvm_vm *irqchip, *nested, *plain;
+
+	forget(pages);
+	irqchip = create_vm(true, false, NR_IRQCHIP_VCPUS);
+	nested = create_vm(true, true, NR_NESTED_VCPUS);
+	plain = create_vm(false, false, NR_PLAIN_VCPUS);
+	read_trace(pages);
+
+	ksft_print_msg("%d pages, %d retries, %d from an order-1 block\n",
+		       pages->nr_allocs, pages->nr_retries, pages->nr_fallbacks);
+	ksft_test_result(pages->nr_allocs == expected && !pages->nr_double,
+			 "%d pages allocated, %d expected, %d allocated twice\n",
+			 pages->nr_allocs, expected, pages->nr_double);
+	ksft_test_result(!pages->nr_aligned, "%d of %d pages are 2MB-aligned\n",
+			 pages->nr_aligned, pages->nr_allocs);
+	ksft_test_result(pages->nr_live == expected, "%d of %d pages in use with the VMs alive\n",
+			 pages->nr_live, expected);
+
+	kvm_vm_free(irqchip);
+	kvm_vm_free(nested);
+	kvm_vm_free(plain);
+	read_trace(pages);
+	ksft_test_result(!pages->nr_live, "%d pages in use with the VMs gone\n", pages->nr_live);
+}
+
+static void stop_failing(void)
+{
+	int i;
+
+	write_file("/proc/self/make-it-fail", "0");
+	write_file(INJECTOR "/probability", "0");
+	write_file(INJECTOR "/min-order", "1");
+	write_file(INJECTOR "/require-start", "0");
+	write_file(INJECTOR "/require-end", "0x%lx", -1ul);
+	for (i = 0; i < ARRAY_SIZE(injector_knobs); i++) {
+		char path[128];
+
+		snprintf(path, sizeof(path), INJECTOR "/%s", injector_knobs[i].knob);
+		write_file(path, "%s", injector_knobs[i].off);
+	}
+}
+
+/*
+ * Prepare failing those allocations only that are made for ALLOCATOR: a vCPU
+ * needs blocks of order 1 and above elsewhere, e.g. for its MSR permission map.
+ */
+static void prepare_failing(void)
+{
+	unsigned long start = 0, end = -1ul, address;
+	char line[256], name[128], path[128];
+	FILE *symbols;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		symbols = fopen("/proc/kallsyms", "r");
+		TEST_ASSERT(symbols, "cannot read /proc/kallsyms");
+		while (fgets(line, sizeof(line), symbols)) {
+			if (sscanf(line, "%lx %*c %127s", &address, name) != 2)
+				continue;
+			if (!i && !strcmp(name, ALLOCATOR))
+				start = address;
+			else if (i && address > start && address < end)
+				end = address;
+		}
+		fclose(symbols);
+	}
+	TEST_ASSERT(start, "/proc/kallsyms shows no address of " ALLOCATOR);
+
+	atexit(stop_failing);
+	for (i = 0; i < ARRAY_SIZE(injector_knobs); i++) {
+		snprintf(path, sizeof(path), INJECTOR "/%s", injector_knobs[i].knob);
+		write_file(path, "%s", injector_knobs[i].on);
+	}
+	write_file(INJECTOR "/require-start", "0x%lx", start);
+	write_file(INJECTOR "/require-end", "0x%lx", end);
+}
+
+/* Create one vCPU while the @nth page that it asks ALLOCATOR for fails. */
+static int create_vcpu_failing(struct kvm_vm *vm, unsigned long id, int nth)
+{
+	int fd, saved;
+
+	write_file("/proc/thread-self/fail-nth", "%d", nth);
+	fd = __vm_ioctl(vm, KVM_CREATE_VCPU, (void *)id);
+	saved = errno;
+	write_file("/proc/thread-self/fail-nth", "0");
+	errno = saved;
+	return fd;
+}
+
+static void test_no_pages(struct pages *pages)
+{
+	struct kvm_vm *vm = create_vm(true, false, 0);
+	int nth, fd, i;
+
+	write_file(INJECTOR "/min-order", "0");
+	forget(pages);
+
+	for (nth = 1; nth <= PAGES_PER_IRQCHIP_VCPU; nth++) {
+		fd = create_vcpu_failing(vm, 0, nth);
+		ksft_test_result(fd < 0 && errno == ENOMEM,
+				 "no page at request %d of %d: returned %d, errno %d\n",
+				 nth, PAGES_PER_IRQCHIP_VCPU, fd, errno);
+	}
+	read_trace(pages);
+	ksft_test_result(pages->nr_allocs == PAGES_PER_IRQCHIP_VCPU - 1 && !pages->nr_live,
+			 "%d pages allocated for failed vCPUs, %d leaked\n",
+			 pages->nr_allocs, pages->nr_live);
+
+	/* A failure that is due later than KVM's last request never comes. */
+	fd = create_vcpu_failing(vm, 0, PAGES_PER_IRQCHIP_VCPU + 1);
+	ksft_test_result(fd >= 0, "vCPU 0 created after the failures\n");
+	close(fd);
+	for (i = 1; i < 8; i++) {
+		fd = __vm_ioctl(vm, KVM_CREATE_VCPU, (void *)(unsigned long)i);
+		TEST_ASSERT(fd >= 0, KVM_IOCTL_ERROR(KVM_CREATE_VCPU, fd));
+		close(fd);
+	}
+
+	kvm_vm_free(vm);
+	read_trace(pages);
+	ksft_test_result(!pages->nr_live, "%d pages in use with the VM gone\n", pages->nr_live);
+}
+
+static void test_no_order_1_blocks(struct pages *pages)
+{
+	const int nr_vcpus = 64;
+	struct kvm_vm *vm;
+
+	write_file(INJECTOR "/min-order", "1");
+	write_file(INJECTOR "/probability", "100");
+	write_file("/proc/self/make-it-fail", "1");
+	forget(pages);
+
+	/* Any failure to create a vCPU ends the test. */
+	vm = create_vm(true, false, nr_vcpus);
+
+	write_file("/proc/self/make-it-fail", "0");
+	write_file(INJECTOR "/probability", "0");
+	read_trace(pages);
+	ksft_test_result(pages->nr_allocs == PAGES_PER_IRQCHIP_VCPU * nr_vcpus &&
+			 !pages->nr_aligned && !pages->nr_fallbacks,
+			 "%d vCPUs created without order-1 blocks, %d of %d pages are 2MB-aligned\n",
+			 nr_vcpus, pages->nr_aligned, pages->nr_allocs);
+
+	kvm_vm_free(vm);
+	read_trace(pages);
+	ksft_test_result(!pages->nr_live, "%d pages in use with the VM gone\n", pages->nr_live);
+}
+
+int main(void)
+{
+	struct pages pages = { .live = sparsebit_alloc() };
+
+	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
+	__TEST_REQUIRE(file_says(FORCED, 'Y'),
+		       "kvm_amd was not loaded with force_snp_safe_pages=1");
+	__TEST_REQUIRE(!access(TRACING "/events/kvm/kvm_snp_page_alloc", F_OK),
+		       "tracefs is not mounted at " TRACING ", or KVM has no kvm_snp_page_alloc");
+	__TEST_REQUIRE(!access(INJECTOR "/require-start", F_OK),
+		       "needs FAIL_PAGE_ALLOC and FAULT_INJECTION_STACKTRACE_FILTER");
+
+	ksft_print_header();
+	ksft_set_plan(4 + PAGES_PER_IRQCHIP_VCPU + 3 + 2);
+
+	start_tracing();
+	test_vms(&pages);
+	prepare_failing();
+	test_no_pages(&pages);
+	test_no_order_1_blocks(&pages);
+
+	sparsebit_free(&pages.live);
+	ksft_finished();
+}
