@@ -48,7 +48,8 @@ image=$out/image
 mkdir -p "$image/modules" "$image/selftests/x86"
 cp "$out/kernel/arch/x86/boot/bzImage" "$image/bzImage"
 find "$image/modules" -name '*.ko' -delete
-find "$out/kernel" -name '*.ko' -exec cp -t "$image/modules" {} +
+# Not every .ko that is there: an earlier configuration may have left some.
+sed 's/\.o$/.ko/' "$out/kernel/modules.order" | (cd "$out/kernel" && xargs cp -t "$image/modules")
 find "$image/selftests" -type f -delete
 for dir in . x86; do
 	find "$out/selftests/$dir" -maxdepth 1 -type f -executable ! -name '*.*' |

@@ -14,16 +14,16 @@ mkdir -p "$work/root/bin" "$work/root/dev" "$work/root/proc" "$work/root/sys" "$
 cp "$busybox" "$work/root/bin/busybox"
 cp -r "$image/modules" "$image/selftests" "$work/root"
 mv "$work/root/selftests" "$work/root/tests"
+(cd "$(dirname "$0")" && python3 -c 'import sys, pathlib, run
+print("\n".join(run.load_order(pathlib.Path(sys.argv[1]), "kvm-amd", set())))' "$image/modules") \
+	>"$work/root/load"
 cat >"$work/root/init" <<'INIT'
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin:/tests
 mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t sysfs none /sys
 mount -t debugfs none /sys/kernel/debug; mount -t tracefs none /sys/kernel/tracing
-cd /modules
-for m in irqbypass firmware_class rng-core sha1 sha256 crypto_algapi ccp kvm kvm-amd; do
-	[ -e $m.ko ] && insmod $m.ko
-done
+while read -r module; do insmod "/modules/$module.ko"; done </load
 cd /tests
 setsid sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
 poweroff -f

@@ -462,7 +462,7 @@ class Verdicts(unittest.TestCase):
                      b"[ 1.0] Kernel panic - not syncing", b"[ 1.0] UBSAN: shift-out-of-bounds",
                      b"[ 1.0] WARNING: possible circular locking dependency detected"):
             self.assertIn("FAIL", self.judge(ok, console=line + b"\n")[0], line)
-        known = b"[ 0.0] WARNING: arch/x86/kernel/cpu/topology_common.c:95 at parse_legacy+0xaf\n"
+        known = b"[ 0.0] WARNING: ../linux-7.3/arch/x86/kernel/cpu/topology_common.c:95 at parse_legacy+0xaf\n"
         self.assertEqual(run.splats(known, "intel"), [])
         self.assertNotEqual(run.splats(known, "amd"), [])
 
