@@ -79,7 +79,7 @@ static struct page *snp_page_from_pair(int node, gfp_t gfp)
  * Zero the page at the end, and only that one.  If the kernel initializes all
  * pages on allocation, it is zeroed already.
  */
-static struct page *snp_page_alloc(int node, gfp_t gfp)
+static noinline struct page *snp_page_alloc(int node, gfp_t gfp)
 {
 	struct page *aligned[SNP_PAGE_MAX_TRIES];
 	int nr_aligned = 0;

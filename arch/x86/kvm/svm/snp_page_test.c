@@ -177,18 +177,16 @@ static void snp_page_test_aligned_pages(struct kunit *test)
 	for (nr_aligned = 0; nr_aligned <= SNP_PAGE_MAX_TRIES + 2; nr_aligned++) {
 		for (pair_aligned = 0; pair_aligned <= 1; pair_aligned++) {
 			bool fallback = nr_aligned >= SNP_PAGE_MAX_TRIES;
-			unsigned int tries;
 			struct page *page;
 
 			start_books(test, nr_aligned, pair_aligned, NEVER);
-			page = snp_page_alloc(TEST_NODE, TEST_GFP | __GFP_ZERO, &tries);
+			page = snp_page_alloc(TEST_NODE, TEST_GFP | __GFP_ZERO);
 
 			KUNIT_ASSERT_NOT_NULL(test, page);
 			KUNIT_EXPECT_TRUE(test, snp_page_is_safe(page_to_pfn(page)));
 			KUNIT_EXPECT_EQ(test, books->nr_pairs, fallback);
 			KUNIT_EXPECT_EQ(test, books->nr_calls,
 					min(nr_aligned, SNP_PAGE_MAX_TRIES) + 1);
-			KUNIT_EXPECT_EQ(test, tries, books->nr_calls);
 			check_books(test, page);
 		}
 	}
@@ -198,16 +196,15 @@ static void snp_page_test_aligned_pages(struct kunit *test)
 static void snp_page_test_fallback_half(struct kunit *test)
 {
 	struct page_books *books = test->priv;
-	unsigned int tries;
 	struct page *page;
 
 	start_books(test, SNP_PAGE_MAX_TRIES, true, NEVER);
-	page = snp_page_alloc(TEST_NODE, TEST_GFP, &tries);
+	page = snp_page_alloc(TEST_NODE, TEST_GFP);
 	KUNIT_EXPECT_PTR_EQ(test, page, books->blocks[NR_BLOCKS - 1] + 1);
 	check_books(test, page);
 
 	start_books(test, SNP_PAGE_MAX_TRIES, false, NEVER);
-	page = snp_page_alloc(TEST_NODE, TEST_GFP, &tries);
+	page = snp_page_alloc(TEST_NODE, TEST_GFP);
 	KUNIT_EXPECT_PTR_EQ(test, page, books->blocks[NR_BLOCKS - 1] + 2);
 	check_books(test, page);
 }
@@ -216,34 +213,38 @@ static void snp_page_test_fallback_half(struct kunit *test)
 static void snp_page_test_exhaustion(struct kunit *test)
 {
 	struct page_books *books = test->priv;
-	unsigned int tries;
 	int fail_at;
 
 	for (fail_at = 0; fail_at <= SNP_PAGE_MAX_TRIES; fail_at++) {
 		start_books(test, SNP_PAGE_MAX_TRIES + 2, true, fail_at);
-		KUNIT_EXPECT_NULL(test, snp_page_alloc(TEST_NODE, TEST_GFP, &tries));
+		KUNIT_EXPECT_NULL(test, snp_page_alloc(TEST_NODE, TEST_GFP));
 		KUNIT_EXPECT_EQ(test, books->nr_calls, fail_at + 1);
 		KUNIT_EXPECT_EQ(test, books->nr_given, fail_at);
 		check_books(test, NULL);
 	}
 }
 
-/* Without SNP any page will do, and the page allocator zeroes it. */
-static void snp_page_test_no_workaround(struct kunit *test)
+/* The real page allocator: zeroed pages, with SNP safe ones. */
+static void snp_page_test_real_pages(struct kunit *test)
 {
-	struct page_books *books = test->priv;
 	struct page *page;
+	int i;
 
-	if (snp_page_workaround)
-		kunit_skip(test, "the workaround is active on this host");
+	kunit_deactivate_static_stub(test, snp_page_get);
+	kunit_deactivate_static_stub(test, snp_page_put);
 
-	start_books(test, 1, false, NEVER);
-	books->gfp = TEST_GFP | __GFP_ZERO;
-	page = snp_safe_alloc_page_node(TEST_NODE, TEST_GFP);
+	for (i = 0; i < 2 * PTRS_PER_PMD; i++) {
+		page = snp_safe_alloc_page_node(numa_node_id(), GFP_KERNEL);
 
-	KUNIT_EXPECT_PTR_EQ(test, page, books->blocks[0]);
-	KUNIT_EXPECT_EQ(test, books->nr_calls, 1);
-	KUNIT_EXPECT_EQ(test, nr_puts(books), 0);
+		KUNIT_ASSERT_NOT_NULL(test, page);
+		KUNIT_EXPECT_NULL(test, memchr_inv(page_address(page), 0, PAGE_SIZE));
+		if (snp_page_workaround)
+			KUNIT_EXPECT_TRUE(test, snp_page_is_safe(page_to_pfn(page)));
+
+		/* The next page would be zeroed by luck otherwise. */
+		memset(page_address(page), 0xaa, PAGE_SIZE);
+		__free_page(page);
+	}
 }
 
 static int snp_page_test_init(struct kunit *test)
@@ -282,7 +283,7 @@ static struct kunit_case snp_page_test_cases[] = {
 	KUNIT_CASE(snp_page_test_aligned_pages),
 	KUNIT_CASE(snp_page_test_fallback_half),
 	KUNIT_CASE(snp_page_test_exhaustion),
-	KUNIT_CASE(snp_page_test_no_workaround),
+	KUNIT_CASE(snp_page_test_real_pages),
 	{}
 };
 

@@ -23,7 +23,7 @@
 #define FREE_EVENT	INSTANCE "/events/kmem/mm_page_free"
 #define INJECTOR	"/sys/kernel/debug/fail_page_alloc"
 #define FORCED		"/sys/module/kvm_amd/parameters/force_snp_safe_pages"
-#define ALLOCATOR	"snp_safe_alloc_page_node"
+#define ALLOCATOR	"snp_page_alloc"
 
 #define PAGES_PER_2M	512
 
