@@ -41,7 +41,8 @@ def depends_on(tree, symbol):
     found = []
     for file in files.split():
         enclosing, inside = [], False
-        for line in (Path(tree) / file).read_text(errors="replace").splitlines():
+        text = (Path(tree) / file).read_text(errors="replace").replace("\\\n", " ")
+        for line in text.splitlines():
             words = line.strip()
             if re.match(r"if ", line):
                 enclosing.append(words[3:])
@@ -64,10 +65,15 @@ def explain(tree, symbol, config):
         return "no Kconfig file defines it"
     if not rules:
         return "it depends on nothing, so another option selects it"
-    names = dict.fromkeys(n for rule in rules for n in re.findall(r"\b[A-Z][A-Z0-9_]{2,}\b", rule))
-    unmet = [n for n in names if config.get(f"CONFIG_{n}", "n") == "n"]
-    text = "; ".join(rules)
-    return f"it depends on {text}; not set: {', '.join(unmet) or 'none, so it is only selected'}"
+    text = "; ".join(" ".join(rule.split()) for rule in rules)
+    unmet = []
+    for negated, name in dict.fromkeys(re.findall(r"(!?)\b([A-Z][A-Z0-9_]{2,})\b", text)):
+        is_set = config.get(f"CONFIG_{name}", "n") != "n"
+        if is_set and negated:
+            unmet.append(f"{name} is set")
+        if not is_set and not negated:
+            unmet.append(f"{name} is not set")
+    return f"it depends on {text}: {', '.join(unmet) or 'all met, so it is only selected'}"
 
 
 def configure(tree, out, fragments):

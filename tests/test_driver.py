@@ -7,6 +7,7 @@ their own, no network and a moment's time; the real kernel is make check's job.
 import http.server
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -399,8 +400,76 @@ class Driver(Sandbox):
                           "if NET\nconfig WANTED\n\tbool \"x\"\n\tdepends on PCI && !SMALL\nendif\n"})
         words = config.explain(self.kernel, "WANTED", {"CONFIG_NET": "y"})
         self.assertIn("PCI && !SMALL", words)
-        self.assertIn("not set: PCI", words)
+        self.assertIn("PCI is not set", words)
+        self.assertNotIn("SMALL is", words)
+        words = config.explain(self.kernel, "WANTED", {"CONFIG_NET": "y", "CONFIG_PCI": "y",
+                                                       "CONFIG_SMALL": "y"})
+        self.assertIn("SMALL is set", words)
         self.assertIn("no Kconfig file", config.explain(self.kernel, "ABSENT", {}))
+
+
+class Engine(Sandbox):
+    """run.py around an engine that is a shell script."""
+
+    def setUp(self):
+        super().setUp()
+        for name in ("selftests/x86", "modules", "bin"):
+            (self.temp / name).mkdir(parents=True)
+        for name in ("selftests/x86/fix_hypercall_test", "modules/kvm-amd.ko", "bzImage", "init"):
+            (self.temp / name).write_text("")
+        self.fake("modinfo", "")
+        self.pid_file = self.temp / "pid"
+        self.command = [sys.executable, ROOT / "scripts/run.py", "--build", self.temp, "--init",
+                        self.temp / "init", "--run-dir", self.temp / "run", "--engine", "amd",
+                        "--tests", "fix_hypercall_test"]
+        self.env["PATH"] = f"{self.temp}/bin:{os.environ['PATH']}"
+
+    def fake(self, name, text):
+        (self.temp / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (self.temp / "bin" / name).chmod(0o755)
+
+    def fake_qemu(self, text):
+        run_dir = self.temp / "run/amd"
+        self.fake("qemu-system-x86_64", f"cd {run_dir}; echo $$ >{self.pid_file}; {text}")
+
+    def alive(self):
+        return Path(f"/proc/{self.pid_file.read_text().strip()}/exe").exists()
+
+    RESULT = "echo 'ok 1 selftests: kvm: x86/fix_hypercall_test' >results"
+
+    def test_a_run_that_passes_ends_though_the_engine_does_not(self):
+        self.fake_qemu(f"{self.RESULT}; echo '# end of plan' >>results; sleep 300")
+        self.assertIn("1 passed, 0 failed, 0 skipped", self.good(self.call(*self.command)))
+        self.assertFalse(self.alive())
+
+    def test_a_hang_is_ended_and_shows_the_console(self):
+        self.fake_qemu(f"{self.RESULT}; echo the last words >console; sleep 300")
+        self.bad(self.call(*self.command, "--limit", "2"), "no end of plan after 2 s",
+                 "the last words", "1 passed, 1 failed")
+        self.assertFalse(self.alive())
+
+    def test_a_panic_and_an_engine_that_dies(self):
+        self.fake_qemu("echo 'Kernel panic - not syncing: VFS' >console")
+        self.bad(self.call(*self.command), "Kernel panic", "ended before the plan",
+                 "0 passed, 3 failed")
+
+    def test_interrupt_and_terminate_leave_nothing_running(self):
+        self.fake_qemu("sleep 300")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            self.pid_file.unlink(missing_ok=True)
+            run_py = subprocess.Popen([str(c) for c in self.command], env=self.env,
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.wait_for(lambda: self.pid_file.exists() and self.pid_file.read_text())
+            run_py.send_signal(number)
+            self.assertNotEqual(run_py.wait(20), 0)
+            self.wait_for(lambda: not self.alive())
+
+    def wait_for(self, condition):
+        for _ in range(200):
+            if condition():
+                return
+            threading.Event().wait(0.05)
+        self.fail("waited in vain for 10 s")
 
 
 class Verdicts(unittest.TestCase):
