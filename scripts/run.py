@@ -111,7 +111,7 @@ def make_initrd(run_dir, plan, build, init):
     lines, loaded = [], set()
     for item in plan:
         if isinstance(item, str):
-            verb, name = item.split()[:2]
+            verb, name = (item.split() + [""])[:2]
             if verb == "unload":
                 loaded.discard(name.replace("_", "-"))
             if verb == "module":
