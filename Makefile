@@ -25,7 +25,7 @@ FREE    := help deps lint
 TARGETS := kselftest check full compose refresh apply build base-build debug-build debug boot \
            shell checkpatch kselftest-install driver-tests bench clean
 
-.PHONY: $(FREE) $(TARGETS)
+.PHONY: $(FREE) $(TARGETS) options
 .DEFAULT_GOAL := kselftest
 
 help: ## this list
@@ -44,13 +44,17 @@ $(TARGETS):
 	+@scripts/locked.sh $(O) $(MAKE) $@
 else
 
-kselftest: $(if $(BASE_ONLY),base-build,build) ## fetch, compose, build, boot both engines, run the quick tests
+kselftest: options $(if $(BASE_ONLY),base-build,build) ## fetch, compose, build, boot both engines, run the quick tests
 	@$(RUN) --set quick $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),$(call ON,$(O)))
+
+# A typing error must not cost a kernel build first.
+options: deps
+	@$(RUN) --check-options
 
 check: deps ## everything that must pass; .ci/run calls it
 	@tests/check.sh $(O)
 
-full: $(if $(BASE_ONLY),base-build,build) ## every selftest of the record (part of check)
+full: options $(if $(BASE_ONLY),base-build,build) ## every selftest of the record (part of check)
 	@$(RUN) --set full $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),$(call ON,$(O)))
 
 compose: deps ## base + series as a git branch in build/linux-7.3
@@ -77,7 +81,7 @@ debug-build: compose
 debug: debug-build ## the series' own tests on amd with KASAN, lockdep and kmemleak
 	@$(RUN) --engine amd --set debug $(call ON,$(DEBUG_OUT))
 
-boot: build ## boot one engine and run TESTS= on it: ENGINE=amd|intel
+boot: options build ## boot one engine and run TESTS= on it: ENGINE=amd|intel
 	@$(RUN) --set quick $(call ON,$(O))
 
 shell: build ## an interactive shell on the amd engine (QEMU's console, Ctrl-A X ends it)

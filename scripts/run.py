@@ -263,9 +263,11 @@ def print_table(engines, verdicts):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", type=Path, required=True, help="bzImage, modules/, selftests/")
-    parser.add_argument("--init", type=Path, required=True, help="PID 1")
-    parser.add_argument("--run-dir", type=Path, required=True, help="where the logs go")
+    parser.add_argument("--build", type=Path, help="bzImage, modules/, selftests/")
+    parser.add_argument("--init", type=Path, help="PID 1")
+    parser.add_argument("--run-dir", type=Path, help="where the logs go")
+    parser.add_argument("--check-options", action="store_true",
+                        help="only check the options, before the kernel is built")
     parser.add_argument("--set", choices=sorted(SETS), default="quick")
     parser.add_argument("--engine", default="", help="amd, intel or both (default)")
     parser.add_argument("--tests", default="", help="names or globs")
@@ -283,6 +285,8 @@ def main():
     plans = {e: read_expected(e, sets) for e in engines}
     select(plans, args.tests.replace(",", " ").split())
     plans = {e: p for e, p in plans.items() if any(isinstance(i, Test) for i in p)}
+    if args.check_options:
+        return 0
 
     machines, started = {}, time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -31,6 +31,9 @@
 #define NR_NESTED_VCPUS		64
 #define NR_PLAIN_VCPUS		128
 
+/* Enough pages to be all but sure that one of them was 2MB-aligned. */
+#define MAX_MORE_VMS		16
+
 /* One APIC page and one VMCB. */
 #define PAGES_PER_IRQCHIP_VCPU	2
 
@@ -204,7 +207,8 @@ static void test_vms(struct pages *pages)
 {
 	int expected = PAGES_PER_IRQCHIP_VCPU * NR_IRQCHIP_VCPUS +
 		       (PAGES_PER_IRQCHIP_VCPU + 1) * NR_NESTED_VCPUS + NR_PLAIN_VCPUS;
-	struct kvm_vm *irqchip, *nested, *plain;
+	struct kvm_vm *irqchip, *nested, *plain, *more[MAX_MORE_VMS];
+	int nr_more = 0;
 
 	forget(pages);
 	irqchip = create_vm(true, false, NR_IRQCHIP_VCPUS);
@@ -222,9 +226,20 @@ static void test_vms(struct pages *pages)
 	ksft_test_result(pages->nr_live == expected, "%d of %d pages in use with the VMs alive\n",
 			 pages->nr_live, expected);
 
+	/* Were KVM not offered any aligned page, nothing would be proved. */
+	while (!pages->nr_retries && nr_more < MAX_MORE_VMS) {
+		more[nr_more++] = create_vm(true, false, NR_IRQCHIP_VCPUS);
+		read_trace(pages);
+	}
+	ksft_test_result(pages->nr_retries && !pages->nr_aligned,
+			 "%d aligned pages rejected, %d taken, of %d\n",
+			 pages->nr_retries, pages->nr_aligned, pages->nr_allocs);
+
 	kvm_vm_free(irqchip);
 	kvm_vm_free(nested);
 	kvm_vm_free(plain);
+	while (nr_more)
+		kvm_vm_free(more[--nr_more]);
 	read_trace(pages);
 	ksft_test_result(!pages->nr_live, "%d pages in use with the VMs gone\n", pages->nr_live);
 }
@@ -367,7 +382,7 @@ int main(void)
 		       "needs FAIL_PAGE_ALLOC and FAULT_INJECTION_STACKTRACE_FILTER");
 
 	ksft_print_header();
-	ksft_set_plan(4 + PAGES_PER_IRQCHIP_VCPU + 3 + 2);
+	ksft_set_plan(5 + PAGES_PER_IRQCHIP_VCPU + 3 + 2);
 
 	start_tracing();
 	test_vms(&pages);
