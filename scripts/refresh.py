@@ -32,7 +32,7 @@ def as_patch(tree, commit, adds):
     if head.endswith("\n---"):
         head = head[:-4].rstrip("\n")
     notes = "".join(f"Adds: {path}\n" for path in adds)
-    return f"{head}\n---\n{notes}\ndiff --git {diff.rstrip()}\n"
+    return f"{head}\n---\n{notes}\ndiff --git {diff.rstrip(chr(10))}\n"
 
 
 def file_name(tree, number, commit):
@@ -98,6 +98,9 @@ def refresh(build):
                 text = old
         if write(path, text):
             changed.append(f"patches/{name}")
+            if hook_tree(tree.path, commit, text) is None:
+                raise Failed(f"patches/{name} does not apply to where it comes from: a bug in "
+                             "refresh; the commit itself is unharmed")
         for file in adds:
             if not file.startswith(tuple(f"{top}/" for top in series.MIRRORED)):
                 raise Failed(f"{file}: new files live below {', '.join(series.MIRRORED)}")

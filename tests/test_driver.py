@@ -26,6 +26,7 @@ KERNEL = {
     "MAINTAINERS": "".join(f"line {n}\n" for n in range(40)),
     "arch/x86/kvm/Makefile": "".join(f"obj-y += part{n}.o\n" for n in range(30)),
     "arch/x86/kvm/svm.c": "".join(f"int function_{n};\n" for n in range(60)),
+    "arch/x86/kvm/spaced.c": "int a;\nint b;\n\n\n\n\nint c;\n",
     ".gitignore": "*.o\n/*\n!/debian/\n",
 }
 
@@ -99,7 +100,9 @@ class Sandbox(unittest.TestCase):
                                    "arch/x86/kvm/Makefile": lambda t: t + "obj-y += first.o\n"})
         self.commit("KVM: second", {"arch/x86/kvm/svm.c":
                                     lambda t: t.replace("int function_30;", "int second;")})
+        # The last line of context of this hunk is empty.
         self.commit("KVM: third", {"tools/third.sh": "echo third\n",
+                                   "arch/x86/kvm/spaced.c": lambda t: t.replace("b;", "third;"),
                                    "MAINTAINERS": lambda t: t.replace("line 20\n", "line 20\nX\n")})
         self.good(self.refresh())
 
