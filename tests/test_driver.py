@@ -460,8 +460,11 @@ class Engine(Sandbox):
         self.fake_qemu("sleep 300")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             self.pid_file.unlink(missing_ok=True)
-            run_py = subprocess.Popen([str(c) for c in self.command], env=self.env,
-                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            # A shell's background job ignores SIGINT, and so would its children.
+            run_py = subprocess.Popen(
+                [str(c) for c in self.command], env=self.env, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
             self.wait_for(lambda: self.pid_file.exists() and self.pid_file.read_text())
             run_py.send_signal(number)
             self.assertNotEqual(run_py.wait(20), 0)
