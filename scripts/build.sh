@@ -12,10 +12,11 @@ out=$(readlink -f "$2")
 shift 2
 
 # One cache for every checkout: ccache keys by content and checks what it
-# returns.  Paths are made relative to the folder that holds tree and objects.
+# returns.  Paths are made relative to the folder that holds tree and objects,
+# and -fmacro-prefix-map=, which makes __FILE__ the same everywhere, is no content.
 export CCACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/kvm-coco/ccache"
 CCACHE_BASEDIR=$(dirname "$tree")
-export CCACHE_BASEDIR
+export CCACHE_BASEDIR CCACHE_IGNOREOPTIONS="-fmacro-prefix-map=*"
 # Depend mode: without it a miss costs the preprocessor on top of the compiler.
 export CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1 CCACHE_MAXSIZE=4G
 export ARCH=x86_64 KBUILD_BUILD_USER=kvm-coco KBUILD_BUILD_HOST=localhost
