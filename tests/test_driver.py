@@ -478,6 +478,30 @@ class Engine(Sandbox):
         self.fail("waited in vain for 10 s")
 
 
+class Check(Sandbox):
+    """The last line and the status of make check, around a make that pretends."""
+
+    def check(self, fail_at):
+        bin_dir = self.temp / "bin"
+        bin_dir.mkdir(exist_ok=True)
+        (bin_dir / "make").write_text(
+            '#!/bin/sh\n[ "$1" != full ] || echo "130 passed, 0 failed, 70 skipped"\n'
+            f'[ "$1" != "{fail_at}" ]\n')
+        (bin_dir / "make").chmod(0o755)
+        done = self.call("sh", ROOT / "tests/check.sh", self.temp / "out",
+                         env={"PATH": f"{bin_dir}:{os.environ['PATH']}"})
+        return done.returncode, done.stdout.splitlines()[-1]
+
+    def test_all_steps_are_added_up(self):
+        self.assertEqual(self.check("nothing"), (0, "136 passed, 0 failed, 70 skipped"))
+
+    def test_any_step_that_fails_fails_the_check(self):
+        for step in ("lint", "driver-tests", "build", "checkpatch", "full", "debug-build", "debug"):
+            status, last = self.check(step)
+            self.assertEqual(status, 1, step)
+            self.assertIn(" 1 failed, ", last, step)
+
+
 class Verdicts(unittest.TestCase):
     """What makes a run fail."""
 
