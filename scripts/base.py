@@ -214,9 +214,7 @@ class Apt:
 def check_sum(path, origin):
     """A file that bases/v7.3 lists must have the sum it lists."""
     digest = sha256(path)
-    known = dict(reversed(line.split()[:2]) for line in facts().get("sha256", []))
-    known = {name: digest for digest, name in known.items()}
-    listed = known.get(path.name)
+    listed = dict(line.split() for line in facts().get("sha256", [])).get(path.name)
     if listed and listed != digest:
         raise Failed(f"{path.name} has sha256 {digest}, bases/v{BASE} says {listed}: {origin}")
     if not listed:

@@ -7,6 +7,7 @@ again from N on.  Work that is only in the tree is never overwritten.
 """
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -78,7 +79,7 @@ def compose(build, kernel_src):
             raise Failed(f"{tree.path} holds {tree.unsaved()} on another base: keep it first "
                          "(make refresh, or move the directory away)")
         aside = tree.path.with_name(f"{tree.path.name}.old")
-        series.shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
         tree.path.rename(aside)
         fresh = True
     if fresh:

@@ -18,9 +18,8 @@ import time
 from pathlib import Path
 
 from engines import ENGINES, Machine, pack
-from series import Failed, run_main
+from series import Failed, ROOT, run_main
 
-ROOT = Path(__file__).resolve().parent.parent
 EXPECTED = ROOT / "tests/expected"
 SETS = {"quick": {"all", "quick", "own"}, "full": {"all", "quick", "full", "own"},
         "debug": {"all", "own", "debug"}}
