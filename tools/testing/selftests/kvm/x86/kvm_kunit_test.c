@@ -78,21 +78,39 @@ static int count_results(const char *suite)
 	return nr_results;
 }
 
-int main(void)
+/* Suites are named on the command line; all of them otherwise. */
+static bool is_wanted(const char *suite, int argc, char *argv[])
 {
-	int i, nr_results = 0;
+	int i;
+
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], suite))
+			return true;
+	}
+	return argc == 1;
+}
+
+int main(int argc, char *argv[])
+{
+	const char *wanted[ARRAY_SIZE(suites)];
+	int i, nr_wanted = 0, nr_results = 0;
 	char path[256];
 
 	for (i = 0; i < ARRAY_SIZE(suites); i++) {
+		if (!is_wanted(suites[i].name, argc, argv))
+			continue;
 		snprintf(path, sizeof(path), KUNIT "/%s/run", suites[i].name);
 		__TEST_REQUIRE(!access(path, F_OK), "module %s is not loaded, or no debugfs",
 			       suites[i].module);
 		nr_results += count_results(suites[i].name);
+		wanted[nr_wanted++] = suites[i].name;
 	}
+	TEST_ASSERT(nr_wanted && (argc == 1 || nr_wanted == argc - 1),
+		    "unknown suite; known: %s and so on, see the table", suites[0].name);
 
 	ksft_print_header();
 	ksft_set_plan(nr_results);
-	for (i = 0; i < ARRAY_SIZE(suites); i++)
-		run_suite(suites[i].name);
+	for (i = 0; i < nr_wanted; i++)
+		run_suite(wanted[i]);
 	ksft_finished();
 }

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _X86_MM_MEM_ENCRYPT_AMD_H
+#define _X86_MM_MEM_ENCRYPT_AMD_H
+
+#include <linux/kconfig.h>
+#include <asm/pgtable_types.h>
+
+#if IS_ENABLED(CONFIG_KUNIT)
+/* What a test calls, and what it puts its own page tables and host behind. */
+void enc_dec_hypercall(unsigned long vaddr, unsigned long size, bool enc);
+pte_t *enc_dec_lookup(unsigned long vaddr, unsigned int *level);
+void enc_dec_notify(unsigned long pfn, int npages, bool enc);
+#endif
+
+#endif /* _X86_MM_MEM_ENCRYPT_AMD_H */
