@@ -13,20 +13,21 @@ from series import Failed, load, run_main
 SELFTESTS = "tools/testing/selftests/kvm/"
 
 
-def product(out, path):
-    """Where the build puts what it makes of the source file PATH."""
+def products(out, path):
+    """What the build may make of the source file PATH; one of them must be there."""
     if path.startswith(SELFTESTS):
-        return out / "selftests" / Path(path[len(SELFTESTS):]).with_suffix(".o")
-    return out / "kernel" / Path(path).with_suffix(".o")
+        program = out / "selftests" / Path(path[len(SELFTESTS):]).with_suffix("")
+        return program.with_suffix(".o"), program
+    return (out / "kernel" / Path(path).with_suffix(".o"),)
 
 
 def check(out):
     added = [path for patch in load() for path in patch.adds if path.endswith((".c", ".S"))]
     for path in added:
-        if not product(out, path).exists():
-            raise Failed(f"{path} was composed but not built: {product(out, path)} is missing; "
+        if not any(file.exists() for file in products(out, path)):
+            raise Failed(f"{path} was composed but not built: {products(out, path)[0]} is missing; "
                          "its hook (Makefile, Kconfig) or configs/series.config does not enable it")
-    print(f"build: all {len(added)} added source files have objects")
+    print(f"build: all {len(added)} added source files are built")
     return 0
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # build.sh TREE OUT FRAGMENT...: kernel, modules, selftests and PID 1.
 #
-# What boots ends up in OUT/image: bzImage, modules/, selftests/, init.
+# What boots ends up in OUT/image: bzImage, System.map, modules/, selftests/, init.
 set -eu
 
 here=$(dirname "$(readlink -f "$0")")
@@ -47,7 +47,7 @@ progress "build selftests" "$out/log/selftests.log" \
 
 image=$out/image
 mkdir -p "$image/modules" "$image/selftests/x86"
-cp "$out/kernel/arch/x86/boot/bzImage" "$image/bzImage"
+cp "$out/kernel/arch/x86/boot/bzImage" "$out/kernel/System.map" "$image"
 find "$image/modules" -name '*.ko' -delete
 # Not every .ko that is there: an earlier configuration may have left some.
 sed 's/\.o$/.ko/' "$out/kernel/modules.order" | (cd "$out/kernel" && xargs cp -t "$image/modules")

@@ -21,13 +21,17 @@ from engines import ENGINES, Machine, pack
 from series import Failed, ROOT, run_main
 
 EXPECTED = ROOT / "tests/expected"
-SETS = {"quick": {"all", "quick", "own"}, "full": {"all", "quick", "full", "own"},
+SETS = {"quick": {"all", "quick", "own"}, "full": {"all", "quick", "full", "own", "base"},
         "debug": {"all", "own", "debug"}}
 OUTCOMES = ("pass", "skip", "fail")
 # What a kernel prints when something is wrong with it.
 SPLAT = re.compile(r"WARNING: |BUG: |BUG at|Oops|KASAN|KCSAN|UBSAN|INFO: (possible|task|rcu)"
                    r"|self-detected stall|detected stalls|general protection fault"
                    r"|unable to handle|Kernel panic|cut here|leaked|refcount_t")
+# Files of the build that a test looks for in the machine, besides its own program.
+NEEDS = {"x86/guest_boot_test": {"bzImage": "boot/vmlinuz-{release}",
+                                 "System.map": "boot/System.map-{release}",
+                                 "selftests/x86/guest_init": "tests/x86/guest_init"}}
 RESULT = re.compile(rb"^(ok|not ok) (\d+) selftests: kvm: (\S+)(?: # (.*))?$")
 
 
@@ -99,7 +103,20 @@ def load_order(modules, name, loaded):
     return order
 
 
-def make_initrd(run_dir, plan, build, init):
+def kernel_release(build):
+    """What uname -r will say: the modules have it in plain text."""
+    module = next((build / "modules").glob("*.ko"))
+    return subprocess.run(["modinfo", "-F", "vermagic", module], capture_output=True,
+                          text=True, check=True).stdout.split()[0]
+
+
+def link(source, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        os.link(source, target)
+
+
+def make_initrd(run_dir, plan, build, init, base):
     """PID 1, the plan, the modules and only those tests that the plan runs."""
     root = run_dir / "root"
     for name in ("dev", "proc", "sys", "tmp", "tests", "modules", "bin"):
@@ -120,11 +137,12 @@ def make_initrd(run_dir, plan, build, init):
         binary = build / "selftests" / item.name
         if not binary.is_file():
             raise Failed(f"{item.name} is listed in tests/expected but was not built: {binary}")
-        target = root / "tests" / item.name
-        target.parent.mkdir(exist_ok=True)
-        if not target.exists():
-            os.link(binary, target)
+        link(binary, root / "tests" / item.name)
+        for source, name in NEEDS.get(item.name, {}).items():
+            link(build / source, root / name.format(release=kernel_release(build)))
         lines.append(" ".join(["test", f"{item.limit:g}", item.name, *item.args]))
+    for name in ("bzImage", "System.map") if base else ():
+        link(base / name, root / "boot/base" / name)
     (root / "plan").write_text("\n".join(lines) + "\n")
     pack(root, run_dir / "initrd")
     shutil.rmtree(root)
@@ -174,7 +192,7 @@ def boot(engine, plan, args):
     run_dir = args.run_dir / engine
     shutil.rmtree(run_dir, ignore_errors=True)
     run_dir.mkdir(parents=True)
-    initrd = make_initrd(run_dir, plan, args.build, args.init)
+    initrd = make_initrd(run_dir, plan, args.build, args.init, args.base)
     return Machine(run_dir, ENGINES[engine](run_dir, args.build / "bzImage", initrd))
 
 
@@ -264,6 +282,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=Path, help="bzImage, modules/, selftests/")
     parser.add_argument("--init", type=Path, help="PID 1")
+    parser.add_argument("--base", type=Path, help="bzImage and System.map of the unpatched base")
     parser.add_argument("--run-dir", type=Path, help="where the logs go")
     parser.add_argument("--check-options", action="store_true",
                         help="only check the options, before the kernel is built")
@@ -281,6 +300,8 @@ def main():
     sets = SETS["full"] | SETS[args.set] if args.tests else set(SETS[args.set])
     if args.base_only:
         sets.discard("own")
+    if args.base_only or not args.base:
+        sets.discard("base")
     plans = {e: read_expected(e, sets) for e in engines}
     select(plans, args.tests.replace(",", " ").split())
     plans = {e: p for e, p in plans.items() if any(isinstance(i, Test) for i in p)}

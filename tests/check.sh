@@ -9,7 +9,7 @@ set -u
 out=$1
 log=$out/log
 mkdir -p "$log"
-passed=0 failed=0 skipped=0 number=0 total=7
+passed=0 failed=0 skipped=0 number=0 total=8
 started=$(date +%s)
 
 step() {
@@ -40,7 +40,7 @@ step lint make lint
 step driver-tests make driver-tests
 if step build make build; then
 	step checkpatch make checkpatch
-	step full make full
+	step base-build make base-build && step full make full
 	step debug-build make debug-build && step debug make debug
 fi
 echo "logs of all steps: $log"

@@ -8,13 +8,13 @@
  */
 #define pr_fmt(fmt) "kvm-guest: " fmt
 
+#include <linux/cpufeature.h>
 #include <linux/export.h>
 #include <linux/irqflags.h>
 #include <linux/mem_encrypt.h>
 #include <linux/printk.h>
 
 #include <asm/coco.h>
-#include <asm/cpufeature.h>
 #include <asm/msr-index.h>
 #include <asm/x86_init.h>
 
@@ -23,15 +23,33 @@
 struct early_hypercalls early_hypercalls __ro_after_init;
 EXPORT_SYMBOL_GPL(early_hypercalls);
 
-DEFINE_HYPERCALL_SITE(, builtin_hypercall);
-EXPORT_SYMBOL_GPL(builtin_hypercall);
-EXPORT_SYMBOL_GPL(builtin_hypercall_site);
-EXPORT_SYMBOL_GPL(builtin_hypercall_site_end);
+static noinline __noclone long builtin_hypercall(unsigned int nr)
+{
+	long ret;
 
-DEFINE_HYPERCALL_SITE(noinstr, builtin_noinstr_hypercall);
-EXPORT_SYMBOL_GPL(builtin_noinstr_hypercall);
-EXPORT_SYMBOL_GPL(builtin_noinstr_hypercall_site);
-EXPORT_SYMBOL_GPL(builtin_noinstr_hypercall_site_end);
+	asm volatile(KVM_HYPERCALL_AT(builtin_hypercall)
+		     : "=a"(ret), ASM_CALL_CONSTRAINT
+		     : "a"(nr)
+		     : "memory");
+	return ret;
+}
+
+static noinstr __noclone long noinstr_hypercall(unsigned int nr)
+{
+	long ret;
+
+	asm volatile(KVM_HYPERCALL_AT(noinstr_hypercall)
+		     : "=a"(ret), ASM_CALL_CONSTRAINT
+		     : "a"(nr)
+		     : "memory");
+	return ret;
+}
+
+const struct hypercall_site builtin_hypercall_sites[] = {
+	{ "built-in", builtin_hypercall, builtin_hypercall_start, builtin_hypercall_end },
+	{ "noinstr", noinstr_hypercall, noinstr_hypercall_start, noinstr_hypercall_end },
+};
+EXPORT_SYMBOL_GPL(builtin_hypercall_sites);
 
 /* Every arity from a noinstr function, which objtool judges. */
 noinstr long noinstr_hypercalls(unsigned int nr)
@@ -52,12 +70,14 @@ static void __init record(const char *what, long ret, long expected)
 }
 
 /* The test VMM knows these requests and wants to see them in this order. */
-static const struct {
+struct gpa_range {
 	const char *what;
 	u64 gpa;
 	u64 npages;
 	bool private;
-} ranges[] __initconst = {
+};
+
+static const struct gpa_range ranges[] __initconst = {
 	{ "1 page private",		0x1000,		1,		true },
 	{ "2 MiB shared",		0x200000,	0x200,		false },
 	{ "1 GiB private",		0x40000000,	0x40000,	true },
@@ -141,7 +161,7 @@ void __init kvm_make_early_hypercalls(void)
 	early_hypercalls.features = kvm_arch_para_features();
 	record("poll", kvm_hypercall0(KVM_HC_VAPIC_POLL_IRQ), 0);
 	record("none", builtin_hypercall(KVM_HC_NONE), -KVM_ENOSYS);
-	record("poll, noinstr", builtin_noinstr_hypercall(KVM_HC_VAPIC_POLL_IRQ), 0);
+	record("poll, noinstr", noinstr_hypercall(KVM_HC_VAPIC_POLL_IRQ), 0);
 	record("poll, noinstr, every arity", noinstr_hypercalls(KVM_HC_VAPIC_POLL_IRQ), 0);
 	map_gpa_ranges();
 	call_without_features();

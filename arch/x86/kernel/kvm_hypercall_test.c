@@ -5,29 +5,35 @@
  * now.  All but the bytes need a KVM underneath.
  */
 #include <kunit/test.h>
+#include <linux/cpufeature.h>
 #include <linux/module.h>
 #include <linux/topology.h>
 
 #include <asm/apic.h>
-#include <asm/cpufeature.h>
 
 #include "kvm_hypercall_test.h"
 
 #define NR_PATTERNED	13
 
-DECLARE_HYPERCALL_SITE(module_hypercall);
-DEFINE_HYPERCALL_SITE(, module_hypercall);
+static noinline __noclone long module_hypercall(unsigned int nr)
+{
+	long ret;
 
-struct site {
-	const char *name;
-	const u8 *start;
-	const u8 *end;
+	asm volatile(KVM_HYPERCALL_AT(module_hypercall)
+		     : "=a"(ret), ASM_CALL_CONSTRAINT
+		     : "a"(nr)
+		     : "memory");
+	return ret;
+}
+
+static const struct hypercall_site module_hypercall_site = {
+	"module", module_hypercall, module_hypercall_start, module_hypercall_end
 };
 
-static const struct site sites[] = {
-	{ "built-in", builtin_hypercall_site, builtin_hypercall_site_end },
-	{ "built-in, noinstr", builtin_noinstr_hypercall_site, builtin_noinstr_hypercall_site_end },
-	{ "module", module_hypercall_site, module_hypercall_site_end },
+static const struct hypercall_site *sites[] = {
+	&builtin_hypercall_sites[0],
+	&builtin_hypercall_sites[1],
+	&module_hypercall_site,
 };
 
 static bool is_amd_or_hygon(void)
@@ -41,14 +47,19 @@ static void patched_site_test(struct kunit *test)
 {
 	static const u8 vmcall[] = { 0x0f, 0x01, 0xc1, 0x66, 0x90 };
 	static const u8 vmmcall[] = { 0x0f, 0x01, 0xd9, 0x66, 0x90 };
-	const struct site *site = test->param_value;
+	const struct hypercall_site *site = *(const struct hypercall_site **)test->param_value;
 	const u8 *expected = is_amd_or_hygon() ? vmmcall : vmcall;
 
 	KUNIT_ASSERT_EQ(test, site->end - site->start, sizeof(vmcall));
 	KUNIT_EXPECT_MEMEQ(test, site->start, expected, sizeof(vmcall));
 }
 
-KUNIT_ARRAY_PARAM_DESC(site, sites, name);
+static void site_name(const struct hypercall_site **site, char *desc)
+{
+	strscpy(desc, (*site)->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(site, sites, site_name);
 
 static void require_kvm(struct kunit *test)
 {
@@ -64,26 +75,31 @@ struct patterned_call {
 	u64 rax;
 };
 
-/* Every register but RAX and those that hold the stack, in a fixed order. */
-#define FOR_EACH_PATTERNED(op, array)					\
-	op(rbx, array, 0) op(rcx, array, 1) op(rdx, array, 2)		\
-	op(rsi, array, 3) op(rdi, array, 4) op(r8, array, 5)		\
-	op(r9, array, 6) op(r10, array, 7) op(r11, array, 8)		\
-	op(r12, array, 9) op(r13, array, 10) op(r14, array, 11)		\
-	op(r15, array, 12)
-#define LOAD(reg, array, i)	"movq " #array "+8*" #i "(%%rax), %%" #reg "\n\t"
-#define STORE(reg, array, i)	"movq %%" #reg ", " #array "+8*" #i "(%%rax)\n\t"
-
 static noinline void make_patterned_call(struct patterned_call *call)
 {
-	/* RSP has not changed if what was pushed is found again. */
+	/*
+	 * All registers but RAX, RBP and RSP, in the order of the clobber list.
+	 * RSP has not changed if what was pushed is found again.
+	 */
 	asm volatile("pushq %%rax\n\t"
 		     "pushq 8*26(%%rax)\n\t"
-		     FOR_EACH_PATTERNED(LOAD, 0)
+		     "movq 8*0(%%rax), %%rbx; movq 8*1(%%rax), %%rcx\n\t"
+		     "movq 8*2(%%rax), %%rdx; movq 8*3(%%rax), %%rsi\n\t"
+		     "movq 8*4(%%rax), %%rdi; movq 8*5(%%rax), %%r8\n\t"
+		     "movq 8*6(%%rax), %%r9; movq 8*7(%%rax), %%r10\n\t"
+		     "movq 8*8(%%rax), %%r11; movq 8*9(%%rax), %%r12\n\t"
+		     "movq 8*10(%%rax), %%r13; movq 8*11(%%rax), %%r14\n\t"
+		     "movq 8*12(%%rax), %%r15\n\t"
 		     "popq %%rax\n\t"
 		     "call kvm_early_hypercall\n\t"
 		     "xchgq %%rax, (%%rsp)\n\t"
-		     FOR_EACH_PATTERNED(STORE, 8*13)
+		     "movq %%rbx, 8*13(%%rax); movq %%rcx, 8*14(%%rax)\n\t"
+		     "movq %%rdx, 8*15(%%rax); movq %%rsi, 8*16(%%rax)\n\t"
+		     "movq %%rdi, 8*17(%%rax); movq %%r8, 8*18(%%rax)\n\t"
+		     "movq %%r9, 8*19(%%rax); movq %%r10, 8*20(%%rax)\n\t"
+		     "movq %%r11, 8*21(%%rax); movq %%r12, 8*22(%%rax)\n\t"
+		     "movq %%r13, 8*23(%%rax); movq %%r14, 8*24(%%rax)\n\t"
+		     "movq %%r15, 8*25(%%rax)\n\t"
 		     "popq 8*26(%%rax)\n\t"
 		     : "+a"(call), ASM_CALL_CONSTRAINT
 		     :
@@ -122,12 +138,13 @@ static void early_hypercalls_test(struct kunit *test)
 static void late_hypercalls_test(struct kunit *test)
 {
 	u32 self;
+	int i;
 
 	require_kvm(test);
-	KUNIT_EXPECT_EQ(test, module_hypercall(KVM_HC_VAPIC_POLL_IRQ), 0);
-	KUNIT_EXPECT_EQ(test, module_hypercall(KVM_HC_NONE), -KVM_ENOSYS);
-	KUNIT_EXPECT_EQ(test, builtin_hypercall(KVM_HC_VAPIC_POLL_IRQ), 0);
-	KUNIT_EXPECT_EQ(test, builtin_noinstr_hypercall(KVM_HC_NONE), -KVM_ENOSYS);
+	for (i = 0; i < ARRAY_SIZE(sites); i++) {
+		KUNIT_EXPECT_EQ(test, sites[i]->call(KVM_HC_VAPIC_POLL_IRQ), 0);
+		KUNIT_EXPECT_EQ(test, sites[i]->call(KVM_HC_NONE), -KVM_ENOSYS);
+	}
 	KUNIT_EXPECT_EQ(test, noinstr_hypercalls(KVM_HC_VAPIC_POLL_IRQ), 0);
 
 	KUNIT_EXPECT_EQ(test, kvm_hypercall0(KVM_HC_NONE), -KVM_ENOSYS);
@@ -147,8 +164,8 @@ static void late_hypercalls_test(struct kunit *test)
 		/* Nobody is addressed; then the fourth argument is malformed. */
 		self = per_cpu(x86_cpu_to_apicid, raw_smp_processor_id());
 		KUNIT_EXPECT_EQ(test, kvm_hypercall4(KVM_HC_SEND_IPI, 0, 0, self, APIC_DM_NMI), 0);
-		KUNIT_EXPECT_EQ(test, kvm_hypercall4(KVM_HC_SEND_IPI, 0, 0, self, APIC_DEST_LOGICAL),
-				-KVM_EINVAL);
+		KUNIT_EXPECT_EQ(test, kvm_hypercall4(KVM_HC_SEND_IPI, 0, 0, self,
+						     APIC_DEST_LOGICAL), -KVM_EINVAL);
 	} else {
 		KUNIT_EXPECT_EQ(test, kvm_hypercall4(KVM_HC_SEND_IPI, 0, 0, 0, APIC_DM_NMI),
 				-KVM_ENOSYS);

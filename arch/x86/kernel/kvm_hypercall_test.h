@@ -3,32 +3,27 @@
 #define _X86_KERNEL_KVM_HYPERCALL_TEST_H
 
 #include <linux/kvm_para.h>
+#include <linux/objtool.h>
 #include <linux/types.h>
 
 #include <asm/alternative.h>
 
-/*
- * A function that consists of a hypercall without arguments, with the address
- * of its call site known: name_site and name_site_end.
- */
-#define DEFINE_HYPERCALL_SITE(attrs, name)				\
-attrs noinline __noclone long name(unsigned int nr)			\
-{									\
-	long ret;							\
-									\
-	asm volatile(".globl " #name "_site, " #name "_site_end\n"	\
-		     #name "_site:\n\t"					\
-		     KVM_HYPERCALL "\n"					\
-		     #name "_site_end:\n\t"				\
-		     : "=a"(ret), ASM_CALL_CONSTRAINT			\
-		     : "a"(nr)						\
-		     : "memory");					\
-	return ret;							\
-}
+/* A call site whose first byte and the byte after its last can be looked at. */
+#define KVM_HYPERCALL_AT(name)						\
+	#name "_start:\n\t" ANNOTATE_NOENDBR KVM_HYPERCALL "\n"	\
+	#name "_end:\n\t" ANNOTATE_NOENDBR
 
-#define DECLARE_HYPERCALL_SITE(name)					\
-long name(unsigned int nr);						\
-extern u8 name##_site[], name##_site_end[]
+struct hypercall_site {
+	const char *name;
+	long (*call)(unsigned int nr);
+	const u8 *start;
+	const u8 *end;
+};
+
+/* Labels, each within one file only. */
+extern const u8 builtin_hypercall_start[], builtin_hypercall_end[];
+extern const u8 noinstr_hypercall_start[], noinstr_hypercall_end[];
+extern const u8 module_hypercall_start[], module_hypercall_end[];
 
 /* A number that no hypercall has. */
 #define KVM_HC_NONE	0x7fffffff
@@ -51,8 +46,7 @@ struct early_hypercalls {
 #if IS_ENABLED(CONFIG_KVM_GUEST_HYPERCALL_KUNIT_TEST)
 /* kvm_hypercall_early.c */
 extern struct early_hypercalls early_hypercalls;
-DECLARE_HYPERCALL_SITE(builtin_hypercall);
-DECLARE_HYPERCALL_SITE(builtin_noinstr_hypercall);
+extern const struct hypercall_site builtin_hypercall_sites[2];
 long noinstr_hypercalls(unsigned int nr);
 void __init kvm_make_early_hypercalls(void);
 #else

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Boot a real Linux kernel, a bzImage, as the guest of a selftest.
+ *
+ * This is as little of a VMM as Linux needs: memory, the in-kernel interrupt
+ * controllers and PIT, an MP table and a serial port to print to.  The guest
+ * tells its results in what it prints.  See guest_boot_test.c for an example.
+ */
+#ifndef SELFTEST_KVM_LINUX_GUEST_H
+#define SELFTEST_KVM_LINUX_GUEST_H
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include "kvm_util.h"
+
+#define LINUX_GUEST_MAX_VCPUS	16
+
+/* The guest says that it is done by writing this byte to this port. */
+#define LINUX_GUEST_EXIT_PORT	0xf4
+#define LINUX_GUEST_EXIT_VALUE	0x2a
+
+/* Enough for Linux and a small initramfs. */
+#define LINUX_GUEST_MEM_SIZE	(256ul << 20)
+
+/* The first and only memslot; others are free for tests. */
+#define LINUX_GUEST_MEMSLOT	0
+
+/* Why a run has ended. */
+enum linux_guest_end {
+	LINUX_GUEST_RUNNING,
+	LINUX_GUEST_POWEROFF,		/* wrote to LINUX_GUEST_EXIT_PORT */
+	LINUX_GUEST_RESET,		/* keyboard controller or port 0xcf9 */
+	LINUX_GUEST_TRIPLE_FAULT,
+	LINUX_GUEST_TIMEOUT,
+	LINUX_GUEST_ERROR,		/* linux_guest::error tells */
+};
+
+/* A file or, if mode says so, a directory of the guest's initramfs. */
+struct linux_guest_file {
+	const char *path;		/* in the guest, without leading '/' */
+	const char *host_path;		/* NULL: take the contents from data */
+	const void *data;
+	size_t size;
+	mode_t mode;
+};
+
+struct linux_guest_params {
+	const char *kernel;		/* path of a bzImage */
+	/*
+	 * Appended to what the library puts on the command line.  What follows
+	 * a "--" becomes the arguments of the guest's /init.
+	 */
+	const char *cmdline;
+	const struct linux_guest_file *files;
+	int nr_files;
+	int nr_vcpus;
+	u64 mem_size;			/* 0: LINUX_GUEST_MEM_SIZE */
+	unsigned long vm_type;		/* KVM_X86_* */
+};
+
+struct linux_guest_uart {
+	u8 ier, fcr, lcr, mcr, scr, dll, dlm;
+};
+
+struct linux_guest {
+	struct kvm_vm *vm;
+	struct kvm_vcpu *vcpus[LINUX_GUEST_MAX_VCPUS];
+	int nr_vcpus;
+	u64 mem_size;
+
+	/*
+	 * The test's, all optional, to be set before linux_guest_run().
+	 *
+	 * exit() is offered every exit to userspace before the library looks
+	 * at it, on the vCPU's own thread, and returns true if it has dealt
+	 * with it.  line() gets each line of the console once it is complete,
+	 * under the lock of the console.  Both may call linux_guest_stop().
+	 */
+	bool (*exit)(struct linux_guest *guest, struct kvm_vcpu *vcpu);
+	void (*line)(struct linux_guest *guest, const char *line);
+	void *private;
+
+	/* What the guest has printed: each line ends in '\0'. */
+	char *console;
+	size_t console_len;
+	size_t console_lost;		/* bytes that found no room */
+
+	/* With LINUX_GUEST_ERROR. */
+	char error[128];
+
+	/* The library's. */
+	size_t line_start;
+	struct linux_guest_uart uart;
+	pthread_mutex_t console_lock;
+	pthread_mutex_t end_lock;
+	pthread_cond_t end_cond;
+	enum linux_guest_end end;
+	pthread_t threads[LINUX_GUEST_MAX_VCPUS];
+	int nr_threads;
+};
+
+enum linux_guest_ktap_status {
+	LINUX_GUEST_KTAP_MISSING,
+	LINUX_GUEST_KTAP_FAILED,
+	LINUX_GUEST_KTAP_PASSED,
+};
+
+struct linux_guest_ktap {
+	enum linux_guest_ktap_status status;
+	int nr_passed;
+	int nr_failed;
+	int nr_skipped;
+};
+
+/*
+ * Everything up to the guest's first instruction.  The vCPUs' CPUID may still
+ * be edited, with the usual helpers, until linux_guest_run().
+ */
+struct linux_guest *linux_guest_create(const struct linux_guest_params *params);
+
+/*
+ * Run all vCPUs until the guest ends, or for so many seconds of wall time;
+ * no vCPU is running any more on return.  After LINUX_GUEST_TIMEOUT the guest
+ * can be run on.
+ */
+enum linux_guest_end linux_guest_run(struct linux_guest *guest, unsigned int seconds);
+
+/* End the run.  The first reason counts. */
+void linux_guest_stop(struct linux_guest *guest, enum linux_guest_end end);
+
+void linux_guest_free(struct linux_guest *guest);
+
+const char *linux_guest_end_str(enum linux_guest_end end);
+
+/* The line after @line, the first one after NULL, and NULL after the last. */
+const char *linux_guest_next_line(struct linux_guest *guest, const char *line);
+
+/* The first line that contains @text, or NULL. */
+const char *linux_guest_find(struct linux_guest *guest, const char *text);
+
+/* The first line with which the guest's kernel complains, or NULL. */
+const char *linux_guest_splat(struct linux_guest *guest);
+
+/* What KUnit has printed about the suite @suite. */
+struct linux_guest_ktap linux_guest_ktap(struct linux_guest *guest, const char *suite);
+
+/* The last @nr_lines lines, as diagnostics of the test. */
+void linux_guest_print_console(struct linux_guest *guest, int nr_lines);
+
+#endif /* SELFTEST_KVM_LINUX_GUEST_H */

@@ -1,0 +1,976 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Boot a real Linux kernel as the guest of a selftest, see linux_guest.h.
+ */
+#include <asm/bootparam.h>
+#include <ctype.h>
+#include <linux/serial_reg.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "kselftest.h"
+#include "kvm_util.h"
+#include "linux_guest.h"
+#include "processor.h"
+
+/*
+ * No ACPI and no PCI, as there are neither.  Without console= Linux would pick
+ * ttyS0 and print every line twice, as the early console is kept.  KTAP needs
+ * lines without a time.  io_delay=0x80 would be one more exit per delay.
+ */
+#define BASE_CMDLINE	"earlycon=uart8250,io,0x3f8 keep_bootcon console=null "	\
+			"loglevel=7 printk.time=0 printk.devkmsg=on "		\
+			"acpi=off pci=off nokaslr io_delay=none "		\
+			"reboot=k panic=-1 oops=panic "
+
+/* Below 640 KiB, in memory that Linux does not use before it is done with it. */
+#define GDT_GPA			0x6000
+#define BOOT_PARAMS_GPA		0x7000
+#define PAGE_TABLES_GPA		0x9000
+#define CMDLINE_GPA		0x20000
+#define MP_TABLE_GPA		0x9fc00
+#define LOW_MEM_END		0xa0000
+#define BIOS_GPA		0xf0000
+#define HIGH_MEM_GPA		0x100000
+
+/* Everything is in one piece, below what PCs use for devices. */
+#define MAX_MEM_SIZE		(3ul << 30)
+#define NR_PAGE_DIRECTORIES	4
+
+#define PTES_PER_TABLE		512
+#define TABLE_FLAGS		(BIT(0) | BIT(1))		/* present, writable */
+#define HUGE_PAGE_FLAGS		(TABLE_FLAGS | BIT(7))
+
+/* Three pages of KVM's own and one more, where nothing else is (VMX only). */
+#define IDENTITY_MAP_GPA	0xfffbc000ul
+#define TSS_GPA			0xfffbd000ul
+
+#define BZIMAGE_MAGIC		0x53726448	/* "HdrS" */
+#define SETUP_HEADER_OFFSET	0x1f1
+#define ENTRY_64_OFFSET		0x200
+#define LOADER_TYPE_UNDEFINED	0xff
+#define BOOT_CS			0x10
+#define BOOT_DS			0x18
+#define E820_RAM		1
+#define E820_RESERVED		2
+
+#define UART_PORT		0x3f8
+#define I8042_COMMAND		0x64
+#define I8042_PULSE_RESET	0xfe
+#define RESET_CONTROL		0xcf9
+#define RESET_CPU		BIT(2)
+
+#define IOAPIC_GPA		0xfec00000
+#define LOCAL_APIC_GPA		0xfee00000
+#define NR_ISA_IRQS		16
+
+#define CONSOLE_SIZE		BIT(20)
+
+/* Interrupts KVM_RUN; that the handler runs is all that it is for. */
+#define SIGKICK			SIGUSR1
+
+/*
+ * Features that are hidden from the guest, always: XSAVE and all that needs it.
+ * QEMU's TCG (7.2) mixes up the XSAVE state of nested guests, and a Linux guest
+ * that uses XSAVE dies in prepare_creds().  Linux does not need it.
+ */
+static const struct {
+	u32 function;
+	u32 index;
+	u32 hidden[4];
+} hidden_features[] = {
+	{ 0x1, 0, {					/* FMA, XSAVE, OSXSAVE, AVX, F16C */
+		[KVM_CPUID_ECX] = BIT(12) | BIT(26) | BIT(27) | BIT(28) | BIT(29) } },
+	{ 0x7, 0, {					/* AVX2, MPX, AVX512* */
+		[KVM_CPUID_EBX] = BIT(5) | BIT(14) | BIT(16) | BIT(17) | BIT(21) |
+				  GENMASK(28, 26) | BIT(30) | BIT(31),
+							/* AVX512*, PKU, SHSTK, VAES, VPCLMULQDQ */
+		[KVM_CPUID_ECX] = BIT(1) | BIT(3) | BIT(6) | BIT(7) | GENMASK(12, 9) |
+				  BIT(14),
+							/* AVX512*, IBT, AMX */
+		[KVM_CPUID_EDX] = GENMASK(3, 2) | BIT(8) | BIT(20) | GENMASK(25, 22) } },
+	{ 0x7, 1, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0xd, 0, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0xd, 1, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x1d, 0, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x1e, 0, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x24, 0, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x80000001, 0, {				/* XOP, LWP, FMA4 */
+		[KVM_CPUID_ECX] = BIT(11) | BIT(15) | BIT(16) } },
+};
+
+struct mp_floating_pointer {
+	char signature[4];
+	u32 table;
+	u8 length;
+	u8 revision;
+	u8 checksum;
+	u8 features[5];
+} __packed;
+
+struct mp_table {
+	char signature[4];
+	u16 length;
+	u8 revision;
+	u8 checksum;
+	char oem[8];
+	char product[12];
+	u32 oem_table;
+	u16 oem_size;
+	u16 nr_entries;
+	u32 local_apic;
+	u32 reserved;
+} __packed;
+
+enum mp_entry_type {
+	MP_CPU,
+	MP_BUS,
+	MP_IOAPIC,
+	MP_IRQ,
+	MP_LOCAL_IRQ,
+};
+
+struct mp_cpu {
+	u8 type;
+	u8 apic_id;
+	u8 apic_version;
+	u8 flags;
+	u32 signature;
+	u32 features;
+	u32 reserved[2];
+} __packed;
+
+#define MP_CPU_ENABLED		BIT(0)
+#define MP_CPU_BOOT		BIT(1)
+
+struct mp_bus {
+	u8 type;
+	u8 id;
+	char name[6];
+} __packed;
+
+struct mp_ioapic {
+	u8 type;
+	u8 id;
+	u8 version;
+	u8 flags;
+	u32 gpa;
+} __packed;
+
+#define MP_IOAPIC_ENABLED	BIT(0)
+
+struct mp_irq {
+	u8 type;
+	u8 irq_type;
+	u16 flags;
+	u8 bus;
+	u8 bus_irq;
+	u8 apic_id;
+	u8 pin;
+} __packed;
+
+enum mp_irq_type {
+	MP_IRQ_INT,
+	MP_IRQ_NMI,
+	MP_IRQ_SMI,
+	MP_IRQ_EXTINT,
+};
+
+#define MP_ALL_APICS		0xff
+#define APIC_VERSION		0x14
+
+static u8 checksum(const void *data, size_t size)
+{
+	const u8 *byte = data;
+	u8 sum = 0;
+
+	while (size--)
+		sum += *byte++;
+	return -sum;
+}
+
+/* Without ACPI, Linux learns of a second CPU from an MP table only. */
+static void write_mp_table(struct linux_guest *guest)
+{
+	struct mp_floating_pointer *pointer = addr_gpa2hva(guest->vm, MP_TABLE_GPA);
+	struct mp_table *table = (void *)(pointer + 1);
+	struct mp_ioapic *ioapic;
+	void *entry = table + 1;
+	struct mp_cpu *cpu;
+	struct mp_irq *irq;
+	int i;
+
+	for (i = 0; i < guest->nr_vcpus; i++, table->nr_entries++) {
+		cpu = entry;
+		*cpu = (struct mp_cpu) {
+			.type = MP_CPU,
+			.apic_id = i,
+			.apic_version = APIC_VERSION,
+			.flags = MP_CPU_ENABLED | (i ? 0 : MP_CPU_BOOT),
+		};
+		entry = cpu + 1;
+	}
+
+	*(struct mp_bus *)entry = (struct mp_bus) { MP_BUS, 0, "ISA   " };
+	entry += sizeof(struct mp_bus);
+
+	ioapic = entry;
+	*ioapic = (struct mp_ioapic) {
+		MP_IOAPIC, guest->nr_vcpus, 0x11, MP_IOAPIC_ENABLED, IOAPIC_GPA
+	};
+	entry = ioapic + 1;
+	table->nr_entries += 2;
+
+	/* KVM's own routing, which has the PIT at pin 0. */
+	for (i = 0; i < NR_ISA_IRQS; i++, table->nr_entries++) {
+		irq = entry;
+		*irq = (struct mp_irq) { MP_IRQ, MP_IRQ_INT, 0, 0, i, ioapic->id, i };
+		entry = irq + 1;
+	}
+	for (i = 0; i < 2; i++, table->nr_entries++) {
+		irq = entry;
+		*irq = (struct mp_irq) {
+			MP_LOCAL_IRQ, i ? MP_IRQ_NMI : MP_IRQ_EXTINT, 0, 0, 0, MP_ALL_APICS, i
+		};
+		entry = irq + 1;
+	}
+
+	memcpy(table->signature, "PCMP", 4);
+	memcpy(table->oem, "KVM     ", 8);
+	memcpy(table->product, "SELFTEST    ", 12);
+	table->revision = 4;
+	table->local_apic = LOCAL_APIC_GPA;
+	table->length = entry - (void *)table;
+	table->checksum = checksum(table, table->length);
+	TEST_ASSERT(MP_TABLE_GPA + sizeof(*pointer) + table->length <= LOW_MEM_END,
+		    "The MP table of %d vCPUs is too large", guest->nr_vcpus);
+
+	memcpy(pointer->signature, "_MP_", 4);
+	pointer->table = MP_TABLE_GPA + sizeof(*pointer);
+	pointer->length = sizeof(*pointer) / 16;
+	pointer->revision = table->revision;
+	pointer->checksum = checksum(pointer, sizeof(*pointer));
+}
+
+static void *read_file(const char *path, size_t *size)
+{
+	struct stat st;
+	void *data;
+	int fd;
+
+	fd = open_path_or_exit(path, O_RDONLY);
+	TEST_ASSERT(!fstat(fd, &st), "fstat(%s) failed, errno %d", path, errno);
+	data = malloc(st.st_size + 1);
+	TEST_ASSERT(data, "No memory for the %lu bytes of %s", st.st_size, path);
+	TEST_ASSERT(read(fd, data, st.st_size) == st.st_size,
+		    "Reading %s failed, errno %d", path, errno);
+	close(fd);
+
+	*size = st.st_size;
+	return data;
+}
+
+/* One entry of a newc archive: header, name and contents, each padded to 4. */
+static void add_to_initramfs(FILE *cpio, const char *name, mode_t mode,
+			     unsigned int rdev_major, unsigned int rdev_minor,
+			     const void *data, size_t size)
+{
+	static const char zeroes[4];
+	size_t name_size = strlen(name) + 1;
+
+	fprintf(cpio, "070701%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x%08zx%08x",
+		0, mode, 0, 0, 1, 0, size, 0, 0, rdev_major, rdev_minor, name_size, 0);
+	fwrite(name, name_size, 1, cpio);
+	fwrite(zeroes, -ftell(cpio) & 3, 1, cpio);
+	fwrite(data, size, 1, cpio);
+	fwrite(zeroes, -ftell(cpio) & 3, 1, cpio);
+}
+
+/* For Linux it is no error that a directory is there already. */
+static void add_parents(FILE *cpio, const char *path)
+{
+	const char *slash = path;
+	char dir[256];
+
+	while ((slash = strchr(slash, '/'))) {
+		snprintf(dir, sizeof(dir), "%.*s", (int)(slash++ - path), path);
+		add_to_initramfs(cpio, dir, S_IFDIR | 0755, 0, 0, NULL, 0);
+	}
+}
+
+static char *make_initramfs(const struct linux_guest_params *params, size_t *size)
+{
+	const struct linux_guest_file *file;
+	size_t file_size;
+	void *contents;
+	char *data;
+	FILE *cpio;
+
+	cpio = open_memstream(&data, size);
+	TEST_ASSERT(cpio, "No memory for an initramfs");
+
+	add_parents(cpio, "dev/console");
+	add_to_initramfs(cpio, "dev/console", S_IFCHR | 0600, 5, 1, NULL, 0);
+
+	for (file = params->files; file < params->files + params->nr_files; file++) {
+		mode_t mode = file->mode & S_IFMT ? file->mode : file->mode | S_IFREG;
+
+		add_parents(cpio, file->path);
+		if (file->host_path) {
+			contents = read_file(file->host_path, &file_size);
+			add_to_initramfs(cpio, file->path, mode, 0, 0, contents, file_size);
+			free(contents);
+		} else {
+			add_to_initramfs(cpio, file->path, mode, 0, 0, file->data, file->size);
+		}
+	}
+	add_to_initramfs(cpio, "TRAILER!!!", 0, 0, 0, NULL, 0);
+	TEST_ASSERT(!fclose(cpio), "No memory for an initramfs");
+	return data;
+}
+
+static void load_initramfs(struct linux_guest *guest, struct boot_params *boot,
+			   const struct linux_guest_params *params, gpa_t kernel_end)
+{
+	size_t size;
+	char *data = make_initramfs(params, &size);
+	gpa_t gpa = (guest->mem_size - size) & PAGE_MASK;
+
+	TEST_ASSERT(size < guest->mem_size && gpa >= kernel_end &&
+		    gpa + size - 1 <= boot->hdr.initrd_addr_max,
+		    "No room for an initramfs of %zu bytes", size);
+	memcpy(addr_gpa2hva(guest->vm, gpa), data, size);
+	boot->hdr.ramdisk_image = gpa;
+	boot->hdr.ramdisk_size = size;
+	free(data);
+}
+
+static void add_e820(struct boot_params *boot, gpa_t start, gpa_t end, u32 type)
+{
+	boot->e820_table[boot->e820_entries++] = (struct boot_e820_entry) {
+		.addr = start,
+		.size = end - start,
+		.type = type,
+	};
+}
+
+/* Returns the guest's first instruction. */
+static gpa_t load_linux(struct linux_guest *guest, const struct linux_guest_params *params)
+{
+	struct boot_params *boot = addr_gpa2hva(guest->vm, BOOT_PARAMS_GPA);
+	size_t size, header_size, setup_size;
+	struct setup_header *hdr = &boot->hdr;
+	char *cmdline;
+	u8 *image;
+	int len;
+
+	image = read_file(params->kernel, &size);
+	TEST_ASSERT(size > SETUP_HEADER_OFFSET + sizeof(*hdr),
+		    "%s is too short for a bzImage", params->kernel);
+
+	/* The jump instruction in front of the magic tells where the header ends. */
+	memcpy(hdr, image + SETUP_HEADER_OFFSET, sizeof(*hdr));
+	TEST_ASSERT(hdr->boot_flag == 0xaa55 && hdr->header == BZIMAGE_MAGIC,
+		    "%s is no bzImage", params->kernel);
+	TEST_ASSERT(hdr->version >= 0x20c && (hdr->xloadflags & XLF_KERNEL_64),
+		    "%s has no 64-bit entry point", params->kernel);
+	header_size = 0x202 + (hdr->jump >> 8) - SETUP_HEADER_OFFSET;
+	if (header_size < sizeof(*hdr))
+		memset((void *)hdr + header_size, 0, sizeof(*hdr) - header_size);
+
+	setup_size = ((hdr->setup_sects ?: 4) + 1) * 512;
+	TEST_ASSERT(size > setup_size &&
+		    hdr->pref_address >= HIGH_MEM_GPA && hdr->pref_address < guest->mem_size &&
+		    max_t(u64, hdr->init_size, size - setup_size) <=
+		    guest->mem_size - hdr->pref_address,
+		    "%s does not fit into %lu bytes of memory", params->kernel, guest->mem_size);
+	memcpy(addr_gpa2hva(guest->vm, hdr->pref_address), image + setup_size,
+	       size - setup_size);
+	free(image);
+
+	cmdline = addr_gpa2hva(guest->vm, CMDLINE_GPA);
+	len = snprintf(cmdline, hdr->cmdline_size + 1, BASE_CMDLINE "%s", params->cmdline ?: "");
+	TEST_ASSERT(len <= hdr->cmdline_size, "The command line is too long: %s",
+		    params->cmdline);
+	hdr->cmd_line_ptr = CMDLINE_GPA;
+	hdr->type_of_loader = LOADER_TYPE_UNDEFINED;
+	hdr->code32_start = hdr->pref_address;
+
+	add_e820(boot, 0, MP_TABLE_GPA, E820_RAM);
+	add_e820(boot, MP_TABLE_GPA, LOW_MEM_END, E820_RESERVED);
+	add_e820(boot, BIOS_GPA, HIGH_MEM_GPA, E820_RESERVED);
+	add_e820(boot, HIGH_MEM_GPA, guest->mem_size, E820_RAM);
+
+	load_initramfs(guest, boot, params, hdr->pref_address + hdr->init_size);
+	return hdr->pref_address + ENTRY_64_OFFSET;
+}
+
+static void map_identity(struct linux_guest *guest)
+{
+	u64 *pml4 = addr_gpa2hva(guest->vm, PAGE_TABLES_GPA);
+	u64 *pdpt = pml4 + PTES_PER_TABLE, *pd = pdpt + PTES_PER_TABLE;
+	int i;
+
+	pml4[0] = (PAGE_TABLES_GPA + PAGE_SIZE) | TABLE_FLAGS;
+	for (i = 0; i < NR_PAGE_DIRECTORIES; i++)
+		pdpt[i] = (PAGE_TABLES_GPA + (2 + i) * PAGE_SIZE) | TABLE_FLAGS;
+	for (i = 0; i < NR_PAGE_DIRECTORIES * PTES_PER_TABLE; i++)
+		pd[i] = i * PG_SIZE_2M | HUGE_PAGE_FLAGS;
+}
+
+/* As the 64-bit boot protocol wants it, see Documentation/arch/x86/boot.rst. */
+static void set_boot_state(struct linux_guest *guest, gpa_t entry)
+{
+	struct kvm_segment code = {
+		.selector = BOOT_CS, .limit = ~0u, .type = 0xb, .s = 1, .present = 1,
+		.g = 1, .l = 1,
+	};
+	struct kvm_segment data = {
+		.selector = BOOT_DS, .limit = ~0u, .type = 0x3, .s = 1, .present = 1,
+		.g = 1, .db = 1,
+	};
+	struct kvm_regs regs = {
+		.rip = entry,
+		.rsi = BOOT_PARAMS_GPA,
+		.rflags = X86_EFLAGS_FIXED,
+	};
+	u64 *gdt = addr_gpa2hva(guest->vm, GDT_GPA);
+	struct kvm_vcpu *vcpu = guest->vcpus[0];
+	struct kvm_sregs sregs;
+
+	gdt[BOOT_CS / 8] = 0x00af9b000000ffff;
+	gdt[BOOT_DS / 8] = 0x00cf93000000ffff;
+	map_identity(guest);
+
+	vcpu_sregs_get(vcpu, &sregs);
+	sregs.cs = code;
+	sregs.ds = data;
+	sregs.es = data;
+	sregs.fs = data;
+	sregs.gs = data;
+	sregs.ss = data;
+	sregs.gdt.base = GDT_GPA;
+	sregs.gdt.limit = BOOT_DS + 7;
+	sregs.idt.limit = 0;
+	sregs.cr0 = X86_CR0_PE | X86_CR0_ET | X86_CR0_NE | X86_CR0_PG;
+	sregs.cr3 = PAGE_TABLES_GPA;
+	sregs.cr4 = X86_CR4_PAE;
+	sregs.efer = EFER_LME | EFER_LMA;
+	vcpu_sregs_set(vcpu, &sregs);
+	vcpu_regs_set(vcpu, &regs);
+}
+
+/* One package of single-threaded cores, in the older leaves of both vendors. */
+static void set_topology(struct kvm_cpuid_entry2 *entry, u32 apic_id, u32 nr_vcpus)
+{
+	u32 id_bits = fls(nr_vcpus - 1);
+
+	switch (entry->function) {
+	case 0x1:
+		entry->ebx = (entry->ebx & 0xffff) | BIT(id_bits) << 16 | apic_id << 24;
+		entry->edx &= ~BIT(28);
+		entry->edx |= nr_vcpus > 1 ? BIT(28) : 0;
+		break;
+	case 0x4:
+		if (entry->eax & 0x1f)
+			entry->eax = (entry->eax & 0x3fff) | (BIT(id_bits) - 1) << 26;
+		break;
+	case 0xb:
+	case 0x1f:
+		entry->eax = 0;
+		entry->ebx = 0;
+		entry->ecx = 0;
+		entry->edx = apic_id;
+		break;
+	case 0x80000008:
+		entry->ecx = (entry->ecx & ~0xf0ffu) | id_bits << 12 | (nr_vcpus - 1);
+		break;
+	case 0x8000001e:
+		entry->eax = apic_id;
+		entry->ebx = apic_id;
+		entry->ecx = 0;
+		break;
+	}
+}
+
+static void init_cpuid(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+{
+	struct kvm_cpuid_entry2 *entry;
+	int i;
+
+	vcpu_init_cpuid(vcpu, kvm_get_supported_cpuid());
+
+	for (entry = vcpu->cpuid->entries;
+	     entry < vcpu->cpuid->entries + vcpu->cpuid->nent; entry++) {
+		u32 *regs[] = {
+			[KVM_CPUID_EAX] = &entry->eax, [KVM_CPUID_EBX] = &entry->ebx,
+			[KVM_CPUID_ECX] = &entry->ecx, [KVM_CPUID_EDX] = &entry->edx,
+		};
+
+		set_topology(entry, vcpu->id, guest->nr_vcpus);
+		for (i = 0; i < ARRAY_SIZE(hidden_features) * ARRAY_SIZE(regs); i++) {
+			typeof(hidden_features[0]) *f = &hidden_features[i / ARRAY_SIZE(regs)];
+			int reg = i % ARRAY_SIZE(regs);
+
+			if (entry->function == f->function && entry->index == f->index)
+				*regs[reg] &= ~f->hidden[reg];
+		}
+	}
+	vcpu_set_cpuid(vcpu);
+}
+
+struct linux_guest *linux_guest_create(const struct linux_guest_params *params)
+{
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	u64 identity_map_gpa = IDENTITY_MAP_GPA;
+	pthread_condattr_t monotonic;
+	struct linux_guest *guest;
+	struct kvm_vm *vm;
+	int i;
+
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_IRQCHIP));
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_PIT2));
+
+	guest = calloc(1, sizeof(*guest));
+	TEST_ASSERT(guest, "No memory for a guest");
+	guest->nr_vcpus = params->nr_vcpus ?: 1;
+	guest->mem_size = params->mem_size ?: LINUX_GUEST_MEM_SIZE;
+	TEST_ASSERT(guest->nr_vcpus <= LINUX_GUEST_MAX_VCPUS, "%d vCPUs are too many",
+		    guest->nr_vcpus);
+	TEST_ASSERT(guest->mem_size <= MAX_MEM_SIZE, "%lu bytes of memory are too much",
+		    guest->mem_size);
+	guest->console = calloc(1, CONSOLE_SIZE);
+	TEST_ASSERT(guest->console, "No memory for the console");
+	pthread_mutex_init(&guest->console_lock, NULL);
+	pthread_mutex_init(&guest->end_lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&guest->end_cond, &monotonic);
+
+	/* All of the memory is the guest's: none of the library's own tables. */
+	vm = vm_create_barebones_type(params->vm_type);
+	guest->vm = vm;
+	if (host_cpu_is_intel) {
+		vm_ioctl(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity_map_gpa);
+		vm_ioctl(vm, KVM_SET_TSS_ADDR, (void *)TSS_GPA);
+	}
+	vm_create_irqchip(vm);
+	vm_ioctl(vm, KVM_CREATE_PIT2, &pit);
+	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS_THP, 0, LINUX_GUEST_MEMSLOT,
+				    guest->mem_size >> vm->page_shift, 0);
+
+	for (i = 0; i < guest->nr_vcpus; i++) {
+		guest->vcpus[i] = __vm_vcpu_add(vm, i);
+		init_cpuid(guest, guest->vcpus[i]);
+	}
+	write_mp_table(guest);
+	set_boot_state(guest, load_linux(guest, params));
+	return guest;
+}
+
+void linux_guest_free(struct linux_guest *guest)
+{
+	kvm_vm_free(guest->vm);
+	pthread_cond_destroy(&guest->end_cond);
+	pthread_mutex_destroy(&guest->end_lock);
+	pthread_mutex_destroy(&guest->console_lock);
+	free(guest->console);
+	free(guest);
+}
+
+static void print_char(struct linux_guest *guest, char c)
+{
+	char *line = guest->console + guest->line_start;
+
+	if (c == '\r')
+		return;
+	if (guest->console_len >= CONSOLE_SIZE - 1) {
+		guest->console_lost++;
+		return;
+	}
+	if (c == '\n')
+		c = '\0';
+	else if (!isprint(c) && c != '\t')
+		c = '?';
+	guest->console[guest->console_len++] = c;
+	if (c)
+		return;
+	guest->line_start = guest->console_len;
+	if (guest->line)
+		guest->line(guest, line);
+}
+
+/* A transmitter that is always empty, no receiver and no interrupts. */
+static void uart_write(struct linux_guest *guest, u16 reg, u8 value)
+{
+	struct linux_guest_uart *uart = &guest->uart;
+	bool divisor = uart->lcr & UART_LCR_DLAB;
+
+	switch (reg) {
+	case UART_TX:
+		if (divisor)
+			uart->dll = value;
+		else
+			print_char(guest, value);
+		break;
+	case UART_IER:
+		*(divisor ? &uart->dlm : &uart->ier) = divisor ? value : value & 0xf;
+		break;
+	case UART_FCR:
+		uart->fcr = value;
+		break;
+	case UART_LCR:
+		uart->lcr = value;
+		break;
+	case UART_MCR:
+		uart->mcr = value;
+		break;
+	case UART_SCR:
+		uart->scr = value;
+		break;
+	}
+}
+
+static u8 uart_read(struct linux_guest *guest, u16 reg)
+{
+	struct linux_guest_uart *uart = &guest->uart;
+	bool divisor = uart->lcr & UART_LCR_DLAB;
+
+	switch (reg) {
+	case UART_RX:
+		return divisor ? uart->dll : 0;
+	case UART_IER:
+		return divisor ? uart->dlm : uart->ier;
+	case UART_IIR:
+		return UART_IIR_NO_INT | (uart->fcr & UART_FCR_ENABLE_FIFO ? 0xc0 : 0);
+	case UART_LCR:
+		return uart->lcr;
+	case UART_MCR:
+		return uart->mcr;
+	case UART_LSR:
+		return UART_LSR_TEMT | UART_LSR_THRE;
+	case UART_MSR:
+		/* The driver looks for its own outputs to see if there is a UART. */
+		if (!(uart->mcr & UART_MCR_LOOP))
+			return UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS;
+		return (uart->mcr & UART_MCR_DTR ? UART_MSR_DSR : 0) |
+		       (uart->mcr & UART_MCR_RTS ? UART_MSR_CTS : 0) |
+		       (uart->mcr & UART_MCR_OUT1 ? UART_MSR_RI : 0) |
+		       (uart->mcr & UART_MCR_OUT2 ? UART_MSR_DCD : 0);
+	default:
+		return uart->scr;
+	}
+}
+
+static void port_write(struct linux_guest *guest, u16 port, u8 value)
+{
+	if (port >= UART_PORT && port <= UART_PORT + UART_SCR) {
+		pthread_mutex_lock(&guest->console_lock);
+		uart_write(guest, port - UART_PORT, value);
+		pthread_mutex_unlock(&guest->console_lock);
+	} else if (port == LINUX_GUEST_EXIT_PORT && value == LINUX_GUEST_EXIT_VALUE) {
+		linux_guest_stop(guest, LINUX_GUEST_POWEROFF);
+	} else if ((port == I8042_COMMAND && value == I8042_PULSE_RESET) ||
+		   (port == RESET_CONTROL && (value & RESET_CPU))) {
+		linux_guest_stop(guest, LINUX_GUEST_RESET);
+	}
+}
+
+static u8 port_read(struct linux_guest *guest, u16 port)
+{
+	u8 value;
+
+	/* Linux waits for the keyboard controller's input to be empty. */
+	if (port == I8042_COMMAND)
+		return 0;
+	if (port < UART_PORT || port > UART_PORT + UART_SCR)
+		return 0xff;
+
+	pthread_mutex_lock(&guest->console_lock);
+	value = uart_read(guest, port - UART_PORT);
+	pthread_mutex_unlock(&guest->console_lock);
+	return value;
+}
+
+static void handle_io(struct linux_guest *guest, struct kvm_run *run)
+{
+	u8 *data = (u8 *)run + run->io.data_offset;
+	u32 i, size = run->io.size;
+
+	/* A string instruction comes with several values for the same port. */
+	for (i = 0; i < size * run->io.count; i++) {
+		if (run->io.direction == KVM_EXIT_IO_OUT)
+			port_write(guest, run->io.port + i % size, data[i]);
+		else
+			data[i] = port_read(guest, run->io.port + i % size);
+	}
+}
+
+static void stop_on_error(struct linux_guest *guest, struct kvm_vcpu *vcpu, int err)
+{
+	struct kvm_regs regs = {};
+
+	__vcpu_ioctl(vcpu, KVM_GET_REGS, &regs);
+	pthread_mutex_lock(&guest->end_lock);
+	if (guest->end == LINUX_GUEST_RUNNING)
+		snprintf(guest->error, sizeof(guest->error),
+			 "vCPU %u: errno %d, exit reason %u (%s), rip 0x%llx", vcpu->id, err,
+			 vcpu->run->exit_reason, exit_reason_str(vcpu->run->exit_reason),
+			 regs.rip);
+	pthread_mutex_unlock(&guest->end_lock);
+	linux_guest_stop(guest, LINUX_GUEST_ERROR);
+}
+
+static void handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	if (guest->exit && guest->exit(guest, vcpu))
+		return;
+
+	switch (run->exit_reason) {
+	case KVM_EXIT_IO:
+		handle_io(guest, run);
+		break;
+	case KVM_EXIT_MMIO:
+		if (!run->mmio.is_write)
+			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+		break;
+	case KVM_EXIT_SHUTDOWN:
+		linux_guest_stop(guest, LINUX_GUEST_TRIPLE_FAULT);
+		break;
+	default:
+		stop_on_error(guest, vcpu, 0);
+	}
+}
+
+static void run_vcpu(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+{
+	while (READ_ONCE(guest->end) == LINUX_GUEST_RUNNING) {
+		/* EAGAIN: INIT or SIPI has changed what an AP waits for. */
+		if (!__vcpu_run(vcpu))
+			handle_exit(guest, vcpu);
+		else if (errno != EINTR && errno != EAGAIN)
+			stop_on_error(guest, vcpu, errno);
+	}
+}
+
+struct vcpu_thread {
+	struct linux_guest *guest;
+	struct kvm_vcpu *vcpu;
+};
+
+static void *vcpu_thread(void *arg)
+{
+	struct vcpu_thread *thread = arg;
+
+	run_vcpu(thread->guest, thread->vcpu);
+	return NULL;
+}
+
+struct watchdog {
+	struct linux_guest *guest;
+	struct timespec deadline;
+};
+
+static void *watchdog_thread(void *arg)
+{
+	struct watchdog *watchdog = arg;
+	struct linux_guest *guest = watchdog->guest;
+	int err = 0;
+
+	pthread_mutex_lock(&guest->end_lock);
+	while (guest->end == LINUX_GUEST_RUNNING && !err)
+		err = pthread_cond_timedwait(&guest->end_cond, &guest->end_lock,
+					     &watchdog->deadline);
+	pthread_mutex_unlock(&guest->end_lock);
+
+	linux_guest_stop(guest, LINUX_GUEST_TIMEOUT);
+	return NULL;
+}
+
+static void ignore_kick(int sig)
+{
+}
+
+void linux_guest_stop(struct linux_guest *guest, enum linux_guest_end end)
+{
+	int i;
+
+	pthread_mutex_lock(&guest->end_lock);
+	if (guest->end == LINUX_GUEST_RUNNING) {
+		WRITE_ONCE(guest->end, end);
+		/* The flag is for a vCPU that the signal meets before KVM_RUN. */
+		for (i = 0; i < guest->nr_threads; i++) {
+			WRITE_ONCE(guest->vcpus[i]->run->immediate_exit, 1);
+			pthread_kill(guest->threads[i], SIGKICK);
+		}
+		pthread_cond_signal(&guest->end_cond);
+	}
+	pthread_mutex_unlock(&guest->end_lock);
+}
+
+enum linux_guest_end linux_guest_run(struct linux_guest *guest, unsigned int seconds)
+{
+	struct sigaction kick = { .sa_handler = ignore_kick };
+	struct vcpu_thread threads[LINUX_GUEST_MAX_VCPUS];
+	struct watchdog watchdog = { .guest = guest };
+	pthread_t watchdog_id;
+	int i;
+
+	TEST_ASSERT(!sigaction(SIGKICK, &kick, NULL), "sigaction() failed, errno %d", errno);
+	clock_gettime(CLOCK_MONOTONIC, &watchdog.deadline);
+	watchdog.deadline.tv_sec += seconds;
+
+	/* Nobody may stop the guest before all are there to be stopped. */
+	pthread_mutex_lock(&guest->end_lock);
+	guest->end = LINUX_GUEST_RUNNING;
+	guest->nr_threads = guest->nr_vcpus;
+	guest->threads[0] = pthread_self();
+	for (i = 0; i < guest->nr_vcpus; i++) {
+		guest->vcpus[i]->run->immediate_exit = 0;
+		threads[i] = (struct vcpu_thread) { guest, guest->vcpus[i] };
+		if (i)
+			TEST_ASSERT(!pthread_create(&guest->threads[i], NULL, vcpu_thread,
+						    &threads[i]), "No thread for vCPU %d", i);
+	}
+	TEST_ASSERT(!pthread_create(&watchdog_id, NULL, watchdog_thread, &watchdog),
+		    "No thread for the watchdog");
+	pthread_mutex_unlock(&guest->end_lock);
+
+	run_vcpu(guest, guest->vcpus[0]);
+
+	for (i = 1; i < guest->nr_vcpus; i++)
+		pthread_join(guest->threads[i], NULL);
+	pthread_join(watchdog_id, NULL);
+	return guest->end;
+}
+
+const char *linux_guest_end_str(enum linux_guest_end end)
+{
+	static const char * const names[] = {
+		[LINUX_GUEST_RUNNING]		= "still running",
+		[LINUX_GUEST_POWEROFF]		= "power-off",
+		[LINUX_GUEST_RESET]		= "reset",
+		[LINUX_GUEST_TRIPLE_FAULT]	= "triple fault",
+		[LINUX_GUEST_TIMEOUT]		= "timeout",
+		[LINUX_GUEST_ERROR]		= "error",
+	};
+
+	return names[end];
+}
+
+const char *linux_guest_next_line(struct linux_guest *guest, const char *line)
+{
+	line = line ? line + strlen(line) + 1 : guest->console;
+	return line < guest->console + guest->console_len ? line : NULL;
+}
+
+const char *linux_guest_find(struct linux_guest *guest, const char *text)
+{
+	const char *line = NULL;
+
+	while ((line = linux_guest_next_line(guest, line))) {
+		if (strstr(line, text))
+			return line;
+	}
+	return NULL;
+}
+
+const char *linux_guest_splat(struct linux_guest *guest)
+{
+	static const char * const complaints[] = {
+		"cut here", "WARNING:", "BUG:", "Oops", "PANIC: early exception",
+		"Kernel panic", "general protection fault", "unable to handle",
+		"kernel BUG at", "KASAN", "KCSAN", "UBSAN", "refcount_t",
+		"INFO: possible", "possible circular locking", "possible recursive locking",
+		"INFO: task", "INFO: rcu", "self-detected stall", "detected stalls",
+		"soft lockup", "hard LOCKUP",
+	};
+	const char *line = NULL;
+	int i;
+
+	while ((line = linux_guest_next_line(guest, line))) {
+		for (i = 0; i < ARRAY_SIZE(complaints); i++) {
+			if (strstr(line, complaints[i]))
+				return line;
+		}
+	}
+	return NULL;
+}
+
+/* "ok 1 name", "not ok 1 name # SKIP why": is it one, and what does it say? */
+static bool parse_ktap_result(const char *line, bool *ok, bool *skip, const char **name,
+			      size_t *name_len)
+{
+	const char *end;
+
+	*ok = strncmp(line, "not ", 4);
+	if (!*ok)
+		line += 4;
+	if (strncmp(line, "ok ", 3) || !isdigit(line[3]))
+		return false;
+	strtoul(line + 3, (char **)name, 10);
+	*name += strspn(*name, " -");
+	end = strstr(*name, " #");
+	*name_len = end ? end - *name : strlen(*name);
+	*skip = end && !strncasecmp(end, " # SKIP", 7);
+	return true;
+}
+
+/*
+ * A suite starts with "# Subtest: NAME", indented once; its cases are indented
+ * alike, what is indented more are parameters of a case, and the result of the
+ * suite is indented less.  Anything else is some other message of the kernel.
+ */
+struct linux_guest_ktap linux_guest_ktap(struct linux_guest *guest, const char *suite)
+{
+	static const char header[] = "# Subtest: ";
+	struct linux_guest_ktap ktap = {};
+	size_t suite_indent = 0, indent, name_len;
+	bool ok, skip, within = false;
+	const char *line = NULL, *text, *name;
+
+	while ((line = linux_guest_next_line(guest, line))) {
+		indent = strspn(line, " ");
+		text = line + indent;
+
+		if (!within) {
+			within = !strncmp(text, header, strlen(header)) &&
+				 !strcmp(text + strlen(header), suite);
+			if (within)
+				/* No end of the suite is a failure. */
+				ktap = (struct linux_guest_ktap) { LINUX_GUEST_KTAP_FAILED };
+			suite_indent = indent;
+			continue;
+		}
+		if (indent > suite_indent ||
+		    !parse_ktap_result(text, &ok, &skip, &name, &name_len))
+			continue;
+		if (indent == suite_indent) {
+			ktap.nr_skipped += ok && skip;
+			ktap.nr_passed += ok && !skip;
+			ktap.nr_failed += !ok;
+		} else if (name_len == strlen(suite) && !strncmp(name, suite, name_len)) {
+			within = false;
+			if (ok && !ktap.nr_failed)
+				ktap.status = LINUX_GUEST_KTAP_PASSED;
+		}
+	}
+	return ktap;
+}
+
+void linux_guest_print_console(struct linux_guest *guest, int nr_lines)
+{
+	const char *line = NULL;
+	int skip = -nr_lines;
+
+	while ((line = linux_guest_next_line(guest, line)))
+		skip++;
+	while ((line = linux_guest_next_line(guest, line))) {
+		if (skip-- <= 0)
+			ksft_print_msg("console: %s\n", line);
+	}
+	if (guest->console_lost)
+		ksft_print_msg("console: and %zu bytes more\n", guest->console_lost);
+}
