@@ -455,14 +455,15 @@ static bool boot_and_send(void)
 	      linux_guest_end_str(end), guest->error);
 	check(!watch.alternatives_patched, "alternatives were applied already");
 	if (options.dies) {
-		check(!watch.nr_calls && end == LINUX_GUEST_TIMEOUT && died_of_exception_at(guest, watch.site),
+		check(!watch.nr_calls && end == LINUX_GUEST_TIMEOUT &&
+		      died_of_exception_at(guest, watch.site),
 		      "the guest did not die of an exception but ended by %s, %d hypercalls",
 		      linux_guest_end_str(end), watch.nr_calls);
 	} else {
 		check(watch.nr_calls == 1 && end == LINUX_GUEST_POWEROFF,
 		      "%d hypercalls arrived from 0x%lx, the guest ended by %s%s", watch.nr_calls,
 		      watch.site, linux_guest_end_str(end),
-		      died_of_exception_at(guest, watch.site) ? " of an exception" : "");
+		      died_of_exception_at(guest, watch.site) ? ", dead of it" : "");
 		check(watch.calls[0].nr == KVM_HC_MAP_GPA_RANGE &&
 		      watch.calls[0].args[0] == early_ranges[0].gpa &&
 		      watch.calls[0].args[1] == early_ranges[0].npages &&

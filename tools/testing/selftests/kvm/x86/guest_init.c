@@ -40,13 +40,13 @@ static void mount_all(void)
 		{ "proc",	"/proc" },
 		{ "sysfs",	"/sys" },
 		{ "debugfs",	"/sys/kernel/debug" },
-		{},
+		{}
 	};
-	const char * const *type;
+	int i;
 
-	for (type = types[0]; *type; type += 2) {
-		mkdir(type[1], 0755);
-		mount(type[0], type[1], type[0], 0, NULL);
+	for (i = 0; types[i][0]; i++) {
+		mkdir(types[i][1], 0755);
+		mount(types[i][0], types[i][1], types[i][0], 0, NULL);
 	}
 }
 

@@ -9,6 +9,7 @@
 #ifndef SELFTEST_KVM_LINUX_GUEST_H
 #define SELFTEST_KVM_LINUX_GUEST_H
 
+#include <linux/sizes.h>
 #include <pthread.h>
 #include <sys/types.h>
 
@@ -21,7 +22,10 @@
 #define LINUX_GUEST_EXIT_VALUE	0x2a
 
 /* Enough for Linux and a small initramfs. */
-#define LINUX_GUEST_MEM_SIZE	(256ul << 20)
+#define LINUX_GUEST_MEM_SIZE	SZ_256M
+
+/* What is printed beyond it is lost. */
+#define LINUX_GUEST_CONSOLE_SIZE	SZ_1M
 
 /* The first and only memslot; others are free for tests. */
 #define LINUX_GUEST_MEMSLOT	0
@@ -133,7 +137,7 @@ void linux_guest_free(struct linux_guest *guest);
 
 const char *linux_guest_end_str(enum linux_guest_end end);
 
-/* The line after @line, the first one after NULL, and NULL after the last. */
+/* The line after @line, or the first after NULL; NULL after the last. */
 const char *linux_guest_next_line(struct linux_guest *guest, const char *line);
 
 /* The first line that contains @text, or NULL. */
@@ -147,5 +151,9 @@ struct linux_guest_ktap linux_guest_ktap(struct linux_guest *guest, const char *
 
 /* The last @nr_lines lines, as diagnostics of the test. */
 void linux_guest_print_console(struct linux_guest *guest, int nr_lines);
+
+/* The library's own; the caller holds console_lock. */
+void linux_guest_uart_write(struct linux_guest *guest, u16 reg, u8 value);
+u8 linux_guest_uart_read(struct linux_guest *guest, u16 reg);
 
 #endif /* SELFTEST_KVM_LINUX_GUEST_H */
