@@ -24,14 +24,15 @@ PLAN = """\
 module kvm-amd
 module snp_page_bench label=plain
 unload snp_page_bench
-unload kvm_amd
+{guests}unload kvm_amd
 module snp_page_bench force=1
 unload snp_page_bench
 module kvm-amd
 module snp_page_bench label=snp
 """
 # Both kernels as guests of the same host, which is the series.
-GUEST = "test 280 x86/guest_boot_test -b bench: -t 270 -k /boot/{0}/bzImage -m /boot/{0}/hypercall_bench.ko\n"
+GUEST = ("test 280 x86/guest_boot_test -t 270 -b bench: -k /boot/{0}/bzImage "
+         "-m /boot/{0}/hypercall_bench.ko\n")
 # label -> what it measures, and the most that ours may be of the base's
 GOALS = {"snp_page_plain": ("page allocation, host without SNP", 1.0),
          "snp_page_snp": ("page allocation, SNP forced", 0.6),
@@ -63,15 +64,16 @@ def start(name, kernels):
     shutil.copy(out / "image/init", root / "init")
     for ko in [*(out / "image/modules").iterdir(), out / "bench/snp_page_bench.ko"]:
         shutil.copy(ko, root / "modules" / ko.name)
-    plan = [f"module {m}\n" for m in load_order(root / "modules", "kvm-amd", set())[:-1]] + [PLAN]
+    first = [f"module {m}\n" for m in load_order(root / "modules", "kvm-amd", set())[:-1]]
+    guests = []
     if name == "series":
         shutil.copytree(out / "image/selftests", root / "tests")
         for guest, (_, where) in kernels.items():
             (root / "boot" / guest).mkdir(parents=True)
             for file in (where / "image/bzImage", where / "bench/hypercall_bench.ko"):
                 shutil.copy(file, root / "boot" / guest)
-            plan.append(GUEST.format(guest))
-    (root / "plan").write_text("".join(plan))
+            guests.append(GUEST.format(guest))
+    (root / "plan").write_text("".join(first) + PLAN.format(guests="".join(guests)))
     engines.pack(root, run_dir / "initrd")
     argv = engines.qemu(run_dir, out / "image/bzImage", run_dir / "initrd",
                         f"{engines.CMDLINE} rodata=off", ICOUNT)

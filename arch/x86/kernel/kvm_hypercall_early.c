@@ -102,15 +102,34 @@ static void __init call_without_features(void)
 {
 	bool vmmcall = boot_cpu_has(X86_FEATURE_VMMCALL);
 
-	if (vmmcall)
-		clear_cpu_cap(&boot_cpu_data, X86_FEATURE_VMMCALL);
+	clear_cpu_cap(&boot_cpu_data, X86_FEATURE_VMMCALL);
 	record("poll without feature bits", kvm_hypercall0(KVM_HC_VAPIC_POLL_IRQ), 0);
 	if (vmmcall)
 		set_cpu_cap(&boot_cpu_data, X86_FEATURE_VMMCALL);
 }
 
 #ifdef CONFIG_AMD_MEM_ENCRYPT
-static void __init call_as_sev_es_guest(void)
+/* With SEV alone to tell which instruction it is; VMMCALL must not harm. */
+static void __init call_as_sev_guest(void)
+{
+	unsigned long *forced = (unsigned long *)cpu_caps_set;
+	u64 status = sev_status;
+
+	if (!boot_cpu_has(X86_FEATURE_VMMCALL))
+		return;
+
+	clear_cpu_cap(&boot_cpu_data, X86_FEATURE_VMMCALL);
+	clear_bit(X86_FEATURE_VMMCALL, forced);
+	sev_status = MSR_AMD64_SEV_ENABLED;
+	record("poll under SEV", kvm_hypercall0(KVM_HC_VAPIC_POLL_IRQ), 0);
+	sev_status = MSR_AMD64_SEV_ENABLED | MSR_AMD64_SEV_ES_ENABLED;
+	record("poll under SEV-ES", kvm_hypercall0(KVM_HC_VAPIC_POLL_IRQ), 0);
+	sev_status = status;
+	set_bit(X86_FEATURE_VMMCALL, forced);
+	set_cpu_cap(&boot_cpu_data, X86_FEATURE_VMMCALL);
+}
+
+static void __init call_before_vc_handler(void)
 {
 	typeof(x86_platform.hyper.sev_es_hcall_prepare) prepare;
 	u64 status = sev_status;
@@ -118,12 +137,10 @@ static void __init call_as_sev_es_guest(void)
 	prepare = x86_platform.hyper.sev_es_hcall_prepare;
 	x86_platform.hyper.sev_es_hcall_prepare = NULL;
 	sev_status = MSR_AMD64_SEV_ENABLED | MSR_AMD64_SEV_ES_ENABLED;
-	barrier();
 	record("map before the #VC handler is ready",
 	       kvm_hypercall3(KVM_HC_MAP_GPA_RANGE, 0x3000, 1, 0), -KVM_ENOSYS);
 	record("map before the #VC handler is ready, again",
 	       kvm_hypercall3(KVM_HC_MAP_GPA_RANGE, 0x3000, 1, 0), -KVM_ENOSYS);
-	barrier();
 	sev_status = status;
 	x86_platform.hyper.sev_es_hcall_prepare = prepare;
 }
@@ -147,7 +164,8 @@ static void __init ask_for_sev_guest(void)
 	sev_status = status;
 }
 #else
-static void __init call_as_sev_es_guest(void) {}
+static void __init call_as_sev_guest(void) {}
+static void __init call_before_vc_handler(void) {}
 static void __init ask_for_sev_guest(void) {}
 #endif
 
@@ -165,7 +183,8 @@ void __init kvm_make_early_hypercalls(void)
 	record("poll, noinstr, every arity", noinstr_hypercalls(KVM_HC_VAPIC_POLL_IRQ), 0);
 	map_gpa_ranges();
 	call_without_features();
-	call_as_sev_es_guest();
+	call_as_sev_guest();
+	call_before_vc_handler();
 	ask_for_sev_guest();
 	early_hypercalls.made = true;
 	local_irq_restore(flags);
