@@ -21,7 +21,7 @@ from engines import ENGINES, Machine, pack
 from series import Failed, ROOT, run_main
 
 EXPECTED = ROOT / "tests/expected"
-SETS = {"quick": {"all", "quick", "own"}, "full": {"all", "quick", "full", "own", "base"},
+SETS = {"quick": {"all", "quick", "own"}, "full": {"all", "quick", "full", "own", "deep"},
         "debug": {"all", "own", "debug"}}
 OUTCOMES = ("pass", "skip", "fail")
 # What a kernel prints when something is wrong with it.
@@ -301,7 +301,7 @@ def main():
     if args.base_only:
         sets.discard("own")
     if args.base_only or not args.base:
-        sets.discard("base")
+        sets.discard("deep")
     plans = {e: read_expected(e, sets) for e in engines}
     select(plans, args.tests.replace(",", " ").split())
     plans = {e: p for e, p in plans.items() if any(isinstance(i, Test) for i in p)}

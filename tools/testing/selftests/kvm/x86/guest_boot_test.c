@@ -50,6 +50,7 @@ struct options {
 	int nr_modules;
 	int seconds;
 	bool injected_only;
+	bool quick;
 	bool dies;
 	const char *show;
 } options = { .seconds = 110 };
@@ -140,11 +141,12 @@ struct scenario {
 	bool offers_exit;	/* in CPUID */
 	bool has_exit;
 	bool lies;		/* so that the guest's own tests must fail */
+	bool quick;		/* also run with -q */
 };
 
 static const struct scenario scenarios[] = {
-	{ "1 vCPU", 1, true, true, .offers_exit = true, .has_exit = true },
-	{ "2 vCPUs", 2, true, true, .offers_exit = true, .has_exit = true },
+	{ "1 vCPU", 1, true, true, .offers_exit = true, .has_exit = true, .quick = true },
+	{ "2 vCPUs", 2, true, true, .offers_exit = true, .has_exit = true, .quick = true },
 	{ "no KVM in CPUID", 1, true, true, hide_kvm, .no_kvm = true, .has_exit = true },
 	{ "no features, enforced", 1, true, true, hide_features },
 	{ "an exit that is offered but absent", 1, true, true, .offers_exit = true, .lies = true },
@@ -499,11 +501,12 @@ static bool boot_and_show(void)
 static void help(const char *name)
 {
 	printf("Usage: %s [-k bzImage] [-s System.map] [-m module.ko]... [-t seconds]\n"
-	       "          [-i | -d | -b TEXT]\n"
+	       "          [-q | -i | -d | -b TEXT]\n"
 	       " -k: kernel of the guest, default /boot/vmlinuz-RELEASE\n"
 	       " -s: its symbols, default /boot/System.map-RELEASE\n"
 	       " -m: modules to load in the guest, in this order\n"
 	       " -t: the most that one boot may take, default %d s\n"
+	       " -q: only boot with one and two vCPUs, on a host as it should be\n"
 	       " -i: only execute the kernel's own call site early\n"
 	       " -d: as -i, and the guest must die of it\n"
 	       " -b: only boot and print the lines of the console with TEXT\n",
@@ -511,8 +514,10 @@ static void help(const char *name)
 	exit(KSFT_FAIL);
 }
 
-static bool is_for_this_host(const struct scenario *scenario)
+static bool is_wanted(const struct scenario *scenario)
 {
+	if (options.quick && !scenario->quick)
+		return false;
 	return host_cpu_is_intel ? scenario->is_intel : scenario->is_amd;
 }
 
@@ -525,7 +530,7 @@ int main(int argc, char *argv[])
 	snprintf(options.kernel, sizeof(options.kernel), "/boot/vmlinuz-%s", uts.release);
 	snprintf(options.symbols, sizeof(options.symbols), "/boot/System.map-%s", uts.release);
 
-	while ((opt = getopt(argc, argv, "k:s:m:t:b:idh")) != -1) {
+	while ((opt = getopt(argc, argv, "k:s:m:t:b:qidh")) != -1) {
 		switch (opt) {
 		case 'k':
 			snprintf(options.kernel, sizeof(options.kernel), "%s", optarg);
@@ -543,6 +548,9 @@ int main(int argc, char *argv[])
 		case 'd':
 			options.dies = true;
 			options.injected_only = true;
+			break;
+		case 'q':
+			options.quick = true;
 			break;
 		case 'i':
 			options.injected_only = true;
@@ -562,7 +570,7 @@ int main(int argc, char *argv[])
 	TEST_REQUIRE(kvm_check_cap(KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_FIX_HYPERCALL_INSN);
 
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
-		nr_tests += is_for_this_host(&scenarios[i]);
+		nr_tests += is_wanted(&scenarios[i]);
 
 	ksft_print_header();
 	ksft_set_plan(options.show || options.injected_only ? 1 : nr_tests + 1);
@@ -574,7 +582,7 @@ int main(int argc, char *argv[])
 	ksft_test_result(boot_and_send(), "call site before alternatives are applied%s\n",
 			 options.dies ? " kills the guest" : "");
 	for (i = 0; i < ARRAY_SIZE(scenarios) && !options.injected_only; i++) {
-		if (is_for_this_host(&scenarios[i]))
+		if (is_wanted(&scenarios[i]))
 			ksft_test_result(boot(&scenarios[i]), "boot: %s\n", scenarios[i].name);
 	}
 	ksft_finished();
