@@ -5,11 +5,12 @@
  * For an emulator that runs one instruction per TSC tick (QEMU -icount shift=0),
  * in a guest of the KVM that the emulated machine runs.
  */
-#include <linux/kprobes.h>
 #include <linux/kvm_para.h>
 #include <linux/module.h>
 #include <linux/sort.h>
 #include <asm/tsc.h>
+
+#include "lookup.h"
 
 #define CALLS	512
 
@@ -25,20 +26,6 @@ static void report(const char *what, u64 empty)
 {
 	sort(counts, CALLS, sizeof(counts[0]), compare, NULL);
 	pr_info("bench: hypercall_%s %llu\n", what, counts[CALLS / 2] - empty);
-}
-
-static unsigned long (*lookup)(const char *name);
-
-static int find_lookup(void)
-{
-	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
-	int ret = register_kprobe(&probe);
-
-	if (ret)
-		return ret;
-	lookup = (void *)probe.addr;
-	unregister_kprobe(&probe);
-	return 0;
 }
 
 /*

@@ -9,11 +9,12 @@
  */
 #include <linux/cc_platform.h>
 #include <linux/gfp.h>
-#include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/mm.h>
 #include <asm/coco.h>
 #include <asm/tsc.h>
+
+#include "lookup.h"
 
 /* The first round fills the per-CPU lists and is not counted. */
 #define ROUNDS	6
@@ -25,20 +26,6 @@ static char *label = "";
 module_param(label, charp, 0444);
 
 static struct page *pages[ALLOCS];
-
-static unsigned long (*lookup)(const char *name);
-
-static int find_lookup(void)
-{
-	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
-	int ret = register_kprobe(&probe);
-
-	if (ret)
-		return ret;
-	lookup = (void *)probe.addr;
-	unregister_kprobe(&probe);
-	return 0;
-}
 
 static int pretend_snp_host(void)
 {
