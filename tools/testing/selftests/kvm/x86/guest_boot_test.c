@@ -334,6 +334,15 @@ do {										\
 	}									\
 } while (0)
 
+static bool is_early_range(const struct call *call, int i)
+{
+	return call->nr == KVM_HC_MAP_GPA_RANGE &&
+	       call->flags == KVM_EXIT_HYPERCALL_LONG_MODE &&
+	       call->args[0] == early_ranges[i].gpa &&
+	       call->args[1] == early_ranges[i].npages &&
+	       call->args[2] == early_ranges[i].attrs;
+}
+
 static bool check_calls(const struct scenario *scenario, struct watch *watch)
 {
 	bool expected = scenario->has_exit && !scenario->no_kvm;
@@ -345,11 +354,7 @@ static bool check_calls(const struct scenario *scenario, struct watch *watch)
 	for (i = 0; i < min_t(int, watch->nr_calls, ARRAY_SIZE(early_ranges)); i++) {
 		struct call *call = &watch->calls[i];
 
-		check(call->nr == KVM_HC_MAP_GPA_RANGE &&
-		      call->flags == KVM_EXIT_HYPERCALL_LONG_MODE &&
-		      call->args[0] == early_ranges[i].gpa &&
-		      call->args[1] == early_ranges[i].npages &&
-		      call->args[2] == early_ranges[i].attrs,
+		check(is_early_range(call, i),
 		      "hypercall %d is %lu(0x%lx, 0x%lx, 0x%lx), flags 0x%lx", i, call->nr,
 		      call->args[0], call->args[1], call->args[2], call->flags);
 	}
@@ -466,10 +471,7 @@ static bool boot_and_send(void)
 		      "%d hypercalls arrived from 0x%lx, the guest ended by %s%s", watch.nr_calls,
 		      watch.site, linux_guest_end_str(end),
 		      died_of_exception_at(guest, watch.site) ? ", dead of it" : "");
-		check(watch.calls[0].nr == KVM_HC_MAP_GPA_RANGE &&
-		      watch.calls[0].args[0] == early_ranges[0].gpa &&
-		      watch.calls[0].args[1] == early_ranges[0].npages &&
-		      watch.calls[0].args[2] == early_ranges[0].attrs, "its arguments are wrong");
+		check(is_early_range(&watch.calls[0], 0), "its arguments are wrong");
 	}
 	linux_guest_free(guest);
 	return ok;
