@@ -55,8 +55,8 @@ check: deps ## everything that must pass; .ci/run calls it
 	@tests/check.sh $(O)
 
 full: options base-build $(if $(BASE_ONLY),,build) ## every selftest of the record (part of check)
-	@$(RUN) --set full --base $(BASE_OUT)/image \
-		$(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),$(call ON,$(O)))
+	@$(RUN) --set full $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),\
+		--base $(BASE_OUT)/image $(call ON,$(O)))
 
 compose: deps ## base + series as a git branch in build/linux-7.3
 	@python3 scripts/compose.py $(O)

@@ -124,7 +124,7 @@ def make_initrd(run_dir, plan, build, init, base):
     shutil.copy(init, root / "init")
     for module in (build / "modules").iterdir():
         os.link(module, root / "modules" / module.name)
-    lines, loaded = [], set()
+    lines, loaded, release = [], set(), kernel_release(build)
     for item in plan:
         if isinstance(item, str):
             verb, name = (item.split() + [""])[:2]
@@ -139,7 +139,7 @@ def make_initrd(run_dir, plan, build, init, base):
             raise Failed(f"{item.name} is listed in tests/expected but was not built: {binary}")
         link(binary, root / "tests" / item.name)
         for source, name in NEEDS.get(item.name, {}).items():
-            link(build / source, root / name.format(release=kernel_release(build)))
+            link(build / source, root / name.format(release=release))
         lines.append(" ".join(["test", f"{item.limit:g}", item.name, *item.args]))
     for name in ("bzImage", "System.map") if base else ():
         link(base / name, root / "boot/base" / name)
@@ -300,7 +300,7 @@ def main():
     sets = SETS["full"] | SETS[args.set] if args.tests else set(SETS[args.set])
     if args.base_only:
         sets.discard("own")
-    if args.base_only or not args.base:
+    if not args.base:
         sets.discard("deep")
     plans = {e: read_expected(e, sets) for e in engines}
     select(plans, args.tests.replace(",", " ").split())
