@@ -22,8 +22,8 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps lint
-TARGETS := kselftest check full compose refresh apply build base-build debug-build debug boot \
-           shell checkpatch kselftest-install driver-tests bench clean
+TARGETS := kselftest check full pinning compose refresh apply build base-build debug-build debug \
+           boot shell checkpatch kselftest-install driver-tests bench clean
 
 .PHONY: $(FREE) $(TARGETS) options
 .DEFAULT_GOAL := kselftest
@@ -31,7 +31,7 @@ TARGETS := kselftest check full compose refresh apply build base-build debug-bui
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "  make %-18s %s\n", $$1, $$2 }'
-	@echo 'Options: ENGINE=amd|intel  TESTS="name *glob*"  BASE_ONLY=1  V=1  O=dir  KERNEL_SRC=...'
+	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  V=1  O=dir  KERNEL_SRC=...'
 
 deps: ## install the packages of scripts/deps.list that are missing
 	@scripts/deps.sh
@@ -58,6 +58,9 @@ full: options base-build $(if $(BASE_ONLY),,build) ## every selftest of the reco
 	@$(RUN) --set full $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),\
 		--base $(BASE_OUT)/image $(call ON,$(O)))
 
+pinning: build ## vendor_module_test has to fail on a KVM that is set up by a pinned task
+	@tests/vendor_module/check.sh $(O)
+
 compose: deps ## base + series as a git branch in build/linux-7.3
 	@python3 scripts/compose.py $(O)
 
@@ -82,7 +85,7 @@ debug-build: compose
 debug: debug-build ## the series' own tests on amd with KASAN, lockdep and kmemleak
 	@$(RUN) --engine amd --set debug $(call ON,$(DEBUG_OUT))
 
-boot: options build ## boot one engine and run TESTS= on it: ENGINE=amd|intel
+boot: options build ## boot one engine and run TESTS= on it
 	@$(RUN) --set quick $(call ON,$(O))
 
 shell: build ## an interactive shell on the amd engine (QEMU's console, Ctrl-A X ends it)

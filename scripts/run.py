@@ -5,9 +5,11 @@
 tests/expected/ENGINE is both the list of tests and the record of what each
 does on the unpatched base; see the head of those files.  The exit status is
 true only if every test did at least as well and the kernel's log is clean.
+With --base, machine ENGINE-base runs the tests of set "both" on the base.
 """
 import argparse
 import fnmatch
+import functools
 import os
 import re
 import shutil
@@ -21,17 +23,21 @@ from engines import ENGINES, Machine, pack
 from series import Failed, ROOT, run_main
 
 EXPECTED = ROOT / "tests/expected"
-SETS = {"quick": {"all", "quick", "own"}, "full": {"all", "quick", "full", "own", "deep"},
-        "debug": {"all", "own", "debug"}}
+SETS = {"quick": {"all", "quick", "own", "both"},
+        "full": {"all", "quick", "full", "own", "both", "deep"},
+        "debug": {"all", "own", "debug"},
+        "base": {"all", "both"}}
 OUTCOMES = ("pass", "skip", "fail")
 # What a kernel prints when something is wrong with it.
 SPLAT = re.compile(r"WARNING: |BUG: |BUG at|Oops|KASAN|KCSAN|UBSAN|INFO: (possible|task|rcu)"
                    r"|self-detected stall|detected stalls|general protection fault"
                    r"|unable to handle|Kernel panic|cut here|leaked|refcount_t")
-# Files of the build that a test looks for in the machine, besides its own program.
+# Files of the build, or of tests/expected, that a test looks for in the machine,
+# besides its own program.
 NEEDS = {"x86/guest_boot_test": {"bzImage": "boot/vmlinuz-{release}",
                                  "System.map": "boot/System.map-{release}",
-                                 "selftests/x86/guest_init": "tests/x86/guest_init"}}
+                                 "selftests/x86/guest_init": "tests/x86/guest_init"},
+         "x86/vmx_feature_msrs_test": {EXPECTED / "intel.msrs": "tests/intel.msrs"}}
 RESULT = re.compile(rb"^(ok|not ok) (\d+) selftests: kvm: (\S+)(?: # (.*))?$")
 
 
@@ -103,6 +109,7 @@ def load_order(modules, name, loaded):
     return order
 
 
+@functools.cache
 def kernel_release(build):
     """What uname -r will say: the modules have it in plain text."""
     module = next((build / "modules").glob("*.ko"))
@@ -113,25 +120,26 @@ def kernel_release(build):
 def link(source, target):
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
-        os.link(source, target)
+        same = source.stat().st_dev == target.parent.stat().st_dev
+        (os.link if same else shutil.copy)(source, target)
 
 
-def make_initrd(run_dir, plan, build, init, base):
-    """PID 1, the plan, the modules and only those tests that the plan runs."""
+def make_initrd(run_dir, plan, kernel, build, init, base):
+    """PID 1, the plan, KERNEL's modules and only those tests that the plan runs."""
     root = run_dir / "root"
     for name in ("dev", "proc", "sys", "tmp", "tests", "modules", "bin"):
         (root / name).mkdir(parents=True)
     shutil.copy(init, root / "init")
-    for module in (build / "modules").iterdir():
+    for module in (kernel / "modules").iterdir():
         os.link(module, root / "modules" / module.name)
-    lines, loaded, release = [], set(), kernel_release(build)
+    lines, loaded = [], set()
     for item in plan:
         if isinstance(item, str):
             verb, name = (item.split() + [""])[:2]
             if verb == "unload":
                 loaded.discard(name.replace("_", "-"))
             if verb == "module":
-                lines += [f"module {m}" for m in load_order(build / "modules", name, loaded)[:-1]]
+                lines += [f"module {m}" for m in load_order(kernel / "modules", name, loaded)[:-1]]
             lines.append(item)
             continue
         binary = build / "selftests" / item.name
@@ -139,7 +147,7 @@ def make_initrd(run_dir, plan, build, init, base):
             raise Failed(f"{item.name} is listed in tests/expected but was not built: {binary}")
         link(binary, root / "tests" / item.name)
         for source, name in NEEDS.get(item.name, {}).items():
-            link(build / source, root / name.format(release=release))
+            link(build / source, root / name.format(release=kernel_release(build)))
         lines.append(" ".join(["test", f"{item.limit:g}", item.name, *item.args]))
     for name in ("bzImage", "System.map") if base else ():
         link(base / name, root / "boot/base" / name)
@@ -171,7 +179,7 @@ def parse(raw):
 
 def splats(console, engine):
     allowed = []
-    exceptions = EXPECTED / f"{engine}.dmesg"
+    exceptions = EXPECTED / f"{engine.split('-')[0]}.dmesg"
     if exceptions.exists():
         allowed = [re.compile(line) for line in exceptions.read_text().splitlines()
                    if line and not line.startswith("#")]
@@ -188,27 +196,34 @@ def splats(console, engine):
     return bad
 
 
-def boot(engine, plan, args):
-    run_dir = args.run_dir / engine
+def boot(name, plan, args):
+    run_dir = args.run_dir / name
     shutil.rmtree(run_dir, ignore_errors=True)
     run_dir.mkdir(parents=True)
-    initrd = make_initrd(run_dir, plan, args.build, args.init, args.base)
-    return Machine(run_dir, ENGINES[engine](run_dir, args.build / "bzImage", initrd))
+    engine = name.removesuffix("-base")
+    kernel = args.build if name == engine else args.base
+    initrd = make_initrd(run_dir, plan, kernel, args.build, args.init, args.base)
+    return Machine(run_dir, ENGINES[engine](run_dir, kernel / "bzImage", initrd))
 
 
-def wait_for(machines, plans, limit, started):
-    """Watch all engines at once; returns name -> why it was stopped early."""
-    stopped, last = {}, 0.0
+def run_all(plans, args, machines):
+    """Boot MACHINES, as many at once as there are CPUs, and watch them.
+
+    Returns name -> why it was stopped early."""
+    stopped, last, started = {}, 0.0, time.monotonic()
     totals = {e: sum(isinstance(i, Test) for i in p) for e, p in plans.items()}
-    running = dict(machines)
-    while running:
+    waiting, running = list(plans), {}
+    while waiting or running:
+        while waiting and len(running) < max(2, os.cpu_count() or 2):
+            name = waiting.pop(0)
+            running[name] = machines[name] = boot(name, plans[name], args)
         time.sleep(0.2)
         for engine, machine in list(running.items()):
             if machine.ended():
                 machine.kill()
                 del running[engine]
-            elif machine.elapsed() > limit:
-                stopped[engine] = f"no end of plan after {limit:.0f} s"
+            elif machine.elapsed() > args.limit:
+                stopped[engine] = f"no end of plan after {args.limit:.0f} s"
                 machine.kill()
                 del running[engine]
         state = "  ".join(f"{e} {len(re.findall(rb'^(?:not )?ok ', m.results(), re.M))}"
@@ -216,7 +231,7 @@ def wait_for(machines, plans, limit, started):
         elapsed = time.monotonic() - started
         if sys.stdout.isatty():
             print(f"\r  {state}  {elapsed:.0f} s ", end="", flush=True)
-        elif elapsed - last >= 30 or not running:
+        elif elapsed - last >= 30 or not (waiting or running):
             last = elapsed
             print(f"  {state}  {elapsed:.0f} s", flush=True)
     if sys.stdout.isatty():
@@ -265,29 +280,30 @@ def judge(engine, plan, machine, stopped):
 
 def print_table(engines, verdicts):
     names = list(dict.fromkeys(n for rows in verdicts.values() for n, _, _ in rows))
-    print(f"{'test':<48}" + "".join(f"{e:>8}{'s':>8}" for e in engines))
+    width = {e: max(8, len(e) + 2) for e in engines}
+    print(f"{'test':<48}" + "".join(f"{e:>{width[e]}}{'s':>8}" for e in engines))
     for name in names:
         cells = ""
         for engine in engines:
             hits = [(v, s) for n, v, s in verdicts[engine] if n == name]
             if not hits:
-                cells += f"{'-':>8}{'':>8}"
+                cells += f"{'-':>{width[engine]}}{'':>8}"
                 continue
             worst = next((v for v, _ in hits if v == "FAIL"), hits[0][0])
-            cells += f"{worst:>8}{sum(s for _, s in hits):>8.1f}"
-        print(f"{name:<48}{cells}")
+            cells += f"{worst:>{width[engine]}}{sum(s for _, s in hits):>8.1f}"
+        print(f"{name:<48}{cells}".rstrip())
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=Path, help="bzImage, modules/, selftests/")
     parser.add_argument("--init", type=Path, help="PID 1")
-    parser.add_argument("--base", type=Path, help="bzImage and System.map of the unpatched base")
+    parser.add_argument("--base", type=Path, help="the same of the unpatched base")
     parser.add_argument("--run-dir", type=Path, help="where the logs go")
     parser.add_argument("--check-options", action="store_true",
                         help="only check the options, before the kernel is built")
-    parser.add_argument("--set", choices=sorted(SETS), default="quick")
-    parser.add_argument("--engine", default="", help="amd, intel or both (default)")
+    parser.add_argument("--set", choices=("quick", "full", "debug"), default="quick")
+    parser.add_argument("--engine", default="", help="amd, intel, intel-smp (default: all)")
     parser.add_argument("--tests", default="", help="names or globs")
     parser.add_argument("--base-only", action="store_true", help="leave out the series' tests")
     parser.add_argument("--limit", type=float, default=1500, help="seconds per engine")
@@ -299,21 +315,21 @@ def main():
         raise Failed(f"ENGINE={unknown[0]}: no such engine; there are: {' '.join(ENGINES)}")
     sets = SETS["full"] | SETS[args.set] if args.tests else set(SETS[args.set])
     if args.base_only:
-        sets.discard("own")
+        sets -= {"own", "both"}
     if not args.base:
         sets.discard("deep")
     plans = {e: read_expected(e, sets) for e in engines}
+    if args.base:
+        plans |= {f"{e}-base": read_expected(e, SETS["base"]) for e in engines}
     select(plans, args.tests.replace(",", " ").split())
     plans = {e: p for e, p in plans.items() if any(isinstance(i, Test) for i in p)}
     if args.check_options:
         return 0
 
-    machines, started = {}, time.monotonic()
+    machines = {}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        for engine, plan in plans.items():
-            machines[engine] = boot(engine, plan, args)
-        stopped = wait_for(machines, plans, args.limit, started)
+        stopped = run_all(plans, args, machines)
     finally:
         for machine in machines.values():
             machine.kill()

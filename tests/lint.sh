@@ -12,7 +12,7 @@ for file in $(git ls-files -co --exclude-standard '*.py'); do
 done
 for file in $(git ls-files -co --exclude-standard); do
 	case $file in
-	patches/*/*.patch | patches/cover-letter) continue ;;
+	*.patch | patches/cover-letter) continue ;;
 	esac
 	head -n 5 "$file" | grep -q 'SPDX-License-Identifier: ' || {
 		echo "lint: $file has no SPDX line"

@@ -456,6 +456,26 @@ class Engine(Sandbox):
         self.bad(self.call(*self.command), "Kernel panic", "ended before the plan",
                  "0 passed, 3 failed")
 
+    def test_the_base_runs_what_both_kernels_pass(self):
+        base = self.temp / "base"
+        (base / "modules").mkdir(parents=True)
+        for file, text in ((base / "modules/kvm-intel.ko", ""), (base / "bzImage", "of the base"),
+                           (self.temp / "modules/kvm-intel.ko", ""), (self.temp / "bzImage", "ours"),
+                           (self.temp / "selftests/x86/vmx_feature_msrs_test", "")):
+            file.write_text(text)
+        (base / "System.map").write_text("")
+        self.fake("modinfo", '[ "$2" = depends ] || echo 7.3.4')
+        self.fake("xorriso", "")
+        self.fake("grub-mkrescue", 'cp "$3/bzImage" "$(dirname "$2")/booted"')
+        result = "selftests: kvm: x86/vmx_feature_msrs_test"
+        self.fake("bochs", f'cd "$(dirname "$3")"; echo "ok 1 {result}\nok 2 {result}" >results\n'
+                           "echo '# end of plan' >>results")
+        out = self.good(self.call(*self.command[:-4], "--engine", "intel", "--set", "full", "--base",
+                                  base, "--tests", "vmx_feature_msrs_test"))
+        self.assertIn("4 passed, 0 failed, 0 skipped", out)
+        for name, kernel in (("intel", "ours"), ("intel-base", "of the base")):
+            self.assertEqual((self.temp / "run" / name / "booted").read_text(), kernel)
+
     def test_interrupt_and_terminate_leave_nothing_running(self):
         self.fake_qemu("sleep 300")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
@@ -493,11 +513,11 @@ class Check(Sandbox):
         return done.returncode, done.stdout.splitlines()[-1]
 
     def test_all_steps_are_added_up(self):
-        self.assertEqual(self.check("nothing"), (0, "137 passed, 0 failed, 70 skipped"))
+        self.assertEqual(self.check("nothing"), (0, "138 passed, 0 failed, 70 skipped"))
 
     def test_any_step_that_fails_fails_the_check(self):
         for step in ("lint", "driver-tests", "build", "checkpatch", "base-build", "full",
-                     "debug-build", "debug"):
+                     "pinning", "debug-build", "debug"):
             status, last = self.check(step)
             self.assertEqual(status, 1, step)
             self.assertIn(" 1 failed, ", last, step)
@@ -572,7 +592,7 @@ class Records(unittest.TestCase):
         for engine in run.ENGINES:
             plan = run.read_expected(engine, set().union(*run.SETS.values()))
             tests = [item for item in plan if isinstance(item, run.Test)]
-            self.assertGreater(len(tests), 20, engine)
+            self.assertTrue(tests, engine)
             for test in tests:
                 if test.expect != "pass":
                     self.assertTrue(test.reason, f"{engine}: {test.name} gives no reason")

@@ -163,9 +163,29 @@ static void copy_output(int fd, bool *at_line_start)
 	fflush(out);
 }
 
+/*
+ * End whatever a test has left behind; PID 1 is spared.  A task that hangs in
+ * the kernel is not waited for: the results of this run are to be seen.
+ */
+static bool kill_the_rest(void)
+{
+	double start = now();
+	pid_t pid;
+
+	kill(-1, SIGKILL);
+	while ((pid = waitpid(-1, NULL, WNOHANG)) >= 0) {
+		if (pid)
+			continue;
+		if (now() - start > 30)
+			return false;
+		usleep(10000);
+	}
+	return true;
+}
+
 static void run_test(double limit, const char *name, char **argv)
 {
-	bool at_line_start = true, timed_out = false;
+	bool at_line_start = true, timed_out = false, is_clean;
 	double start = now();
 	char path[256];
 	int fds[2], status = 0;
@@ -203,22 +223,21 @@ static void run_test(double limit, const char *name, char **argv)
 			else
 				usleep(10000);
 		}
-		if (!timed_out && now() - start > limit) {
+		if (now() - start > limit) {
 			timed_out = true;
-			kill(-1, SIGKILL);
+			break;
 		}
 	}
-	/* PID 1 is spared: this ends whatever the test has left behind. */
-	kill(-1, SIGKILL);
+	is_clean = kill_the_rest();
 	while (poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLIN))
 		copy_output(fds[0], &at_line_start);
 	close(fds[0]);
-	while (waitpid(-1, NULL, 0) > 0)
-		;
 	if (!at_line_start)
 		fputc('\n', out);
 
-	if (timed_out)
+	if (!is_clean)
+		result(false, name, start, " # hangs in the kernel");
+	else if (timed_out)
 		result(false, name, start, " # TIMEOUT %.0f seconds", limit);
 	else if (WIFSIGNALED(status))
 		result(false, name, start, " # signal %d", WTERMSIG(status));
