@@ -9,6 +9,7 @@
 #include <linux/string.h>
 #include <linux/tracepoint.h>
 
+#include <asm/cpuid/api.h>
 #include <asm/msr-index.h>
 #include <asm/msr-trace.h>
 
@@ -21,9 +22,8 @@
  * What processors report, and what KVM has to make of it.  Secondary controls
  * include EPT-violation #VE, which KVM uses only if it is built for it.
  *
- * Values of the Core i7-4770 of Bochs 2.7 follow from that version's source,
- * i.e. bochs/cpu/vmcs.cc, bochs/cpu/vmx.h and corei7_haswell_4770.cc; Bochs
- * must be built with --enable-vmx=2, as Debian's is.
+ * Values of the Core i7-4770 of Bochs 2.7 were read there; they follow from
+ * cpu/vmcs.cc, cpu/vmx.h and corei7_haswell_4770.cc of Bochs' source.
  *
  * Values of real processors are those that Oracle VirtualBox recorded in its
  * CPU database, src/VBox/VMM/VMMR3/cpus/Intel_<processor>.h.  Note, the Core
@@ -136,27 +136,28 @@ static const struct recorded {
 /* The start of constructed samples. */
 #define IVY_BRIDGE	(&recorded[2].sample)
 
-#define FIELD(field, name) { offsetof(struct vmx_msr_sample, field), name }
+#define FIELD(field, msr, name) { offsetof(struct vmx_msr_sample, field), msr, name }
 static const struct {
 	size_t offset;
+	u32 msr;
 	const char *name;
 } fields[] = {
-	FIELD(signature,	"CPUID.1:EAX"),
-	FIELD(sgx,		"CPUID.12H:EAX[0]"),
-	FIELD(basic,		"IA32_VMX_BASIC"),
-	FIELD(pinbased_ctls,	"IA32_VMX_PINBASED_CTLS"),
-	FIELD(procbased_ctls,	"IA32_VMX_PROCBASED_CTLS"),
-	FIELD(procbased_ctls2,	"IA32_VMX_PROCBASED_CTLS2"),
-	FIELD(procbased_ctls3,	"IA32_VMX_PROCBASED_CTLS3"),
-	FIELD(exit_ctls,	"IA32_VMX_EXIT_CTLS"),
-	FIELD(entry_ctls,	"IA32_VMX_ENTRY_CTLS"),
-	FIELD(misc,		"IA32_VMX_MISC"),
-	FIELD(cr0_fixed0,	"IA32_VMX_CR0_FIXED0"),
-	FIELD(cr0_fixed1,	"IA32_VMX_CR0_FIXED1"),
-	FIELD(cr4_fixed0,	"IA32_VMX_CR4_FIXED0"),
-	FIELD(cr4_fixed1,	"IA32_VMX_CR4_FIXED1"),
-	FIELD(ept_vpid_cap,	"IA32_VMX_EPT_VPID_CAP"),
-	FIELD(vmfunc,		"IA32_VMX_VMFUNC"),
+	FIELD(signature, 0, "CPUID.1:EAX"),
+	FIELD(sgx, 0, "CPUID.12H:EAX[0]"),
+	FIELD(basic, MSR_IA32_VMX_BASIC, "IA32_VMX_BASIC"),
+	FIELD(pinbased_ctls, MSR_IA32_VMX_PINBASED_CTLS, "IA32_VMX_PINBASED_CTLS"),
+	FIELD(procbased_ctls, MSR_IA32_VMX_PROCBASED_CTLS, "IA32_VMX_PROCBASED_CTLS"),
+	FIELD(procbased_ctls2, MSR_IA32_VMX_PROCBASED_CTLS2, "IA32_VMX_PROCBASED_CTLS2"),
+	FIELD(procbased_ctls3, MSR_IA32_VMX_PROCBASED_CTLS3, "IA32_VMX_PROCBASED_CTLS3"),
+	FIELD(exit_ctls, MSR_IA32_VMX_EXIT_CTLS, "IA32_VMX_EXIT_CTLS"),
+	FIELD(entry_ctls, MSR_IA32_VMX_ENTRY_CTLS, "IA32_VMX_ENTRY_CTLS"),
+	FIELD(misc, MSR_IA32_VMX_MISC, "IA32_VMX_MISC"),
+	FIELD(cr0_fixed0, MSR_IA32_VMX_CR0_FIXED0, "IA32_VMX_CR0_FIXED0"),
+	FIELD(cr0_fixed1, MSR_IA32_VMX_CR0_FIXED1, "IA32_VMX_CR0_FIXED1"),
+	FIELD(cr4_fixed0, MSR_IA32_VMX_CR4_FIXED0, "IA32_VMX_CR4_FIXED0"),
+	FIELD(cr4_fixed1, MSR_IA32_VMX_CR4_FIXED1, "IA32_VMX_CR4_FIXED1"),
+	FIELD(ept_vpid_cap, MSR_IA32_VMX_EPT_VPID_CAP, "IA32_VMX_EPT_VPID_CAP"),
+	FIELD(vmfunc, MSR_IA32_VMX_VMFUNC, "IA32_VMX_VMFUNC"),
 };
 
 #define next_diff vmx_msr_sample_next_diff
@@ -232,6 +233,31 @@ static void msr_sample_test_reference(struct kunit *test)
 
 	vmx_msr_sample_take(&sample);
 	KUNIT_EXPECT_EQ(test, 0, vmx_check_sample(&sample));
+}
+
+/* What is in a sample is what the CPU says. */
+static void msr_sample_test_take(struct kunit *test)
+{
+	struct vmx_msr_sample sample;
+	u64 value;
+	int i;
+
+	require_vmx(test);
+	guard(migrate)();
+
+	memset(&sample, 0xff, sizeof(sample));
+	vmx_msr_sample_take(&sample);
+	KUNIT_EXPECT_EQ(test, sample.cpu, raw_smp_processor_id());
+	KUNIT_EXPECT_EQ(test, sample.signature, cpuid_eax(1));
+
+	for (i = 0; i < ARRAY_SIZE(fields); i++) {
+		if (!fields[i].msr)
+			continue;
+		if (rdmsrq_safe(fields[i].msr, &value))
+			value = 0;
+		KUNIT_EXPECT_EQ_MSG(test, *field(&sample, fields[i].offset), value,
+				    "%s", fields[i].name);
+	}
 }
 
 /* Nested MSRs are those of the sample, not those of the reference. */
@@ -752,6 +778,7 @@ static void msr_sample_test_exit(struct kunit *test)
 static struct kunit_case msr_sample_test_cases[] = {
 	KUNIT_CASE(msr_sample_test_recorded),
 	KUNIT_CASE(msr_sample_test_reference),
+	KUNIT_CASE(msr_sample_test_take),
 	KUNIT_CASE(msr_sample_test_nested),
 	KUNIT_CASE(msr_sample_test_every_bit),
 	KUNIT_CASE(msr_sample_test_all_differ),
