@@ -18,7 +18,7 @@ import engines
 from run import load_order
 from series import Failed, ROOT, run_main
 
-LIMIT = 900
+LIMIT = 300
 ICOUNT = ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"]
 # A task's CPU time is measured in ns; Bochs runs 200 million instructions a second.
 NS_PER_INSTRUCTION = {"load_kvm_amd": 1, "load_kvm_intel": 5}
