@@ -22,8 +22,8 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps lint
-TARGETS := kselftest check full pinning compose refresh apply build base-build debug-build debug \
-           boot shell checkpatch kselftest-install driver-tests bench clean
+TARGETS := kselftest check full pinning transport compose refresh apply build base-build \
+           debug-build debug boot shell uapi checkpatch kselftest-install driver-tests bench clean
 
 .PHONY: $(FREE) $(TARGETS) options
 .DEFAULT_GOAL := kselftest
@@ -60,6 +60,12 @@ full: options base-build $(if $(BASE_ONLY),,build) ## every selftest of the reco
 
 pinning: build ## vendor_module_test has to fail on a KVM that is set up by a pinned task
 	@tests/vendor_module/check.sh $(O)
+
+transport: build ## without the new exits, TDVMCALLs exit as with the transport alone
+	@tests/transport.sh $(O)
+
+uapi: compose ## the header for VMMs alone, as C and C++, for 32 and 64 bits
+	@tests/uapi.sh $(TREE)
 
 compose: deps ## base + series as a git branch in build/linux-7.3
 	@python3 scripts/compose.py $(O)

@@ -41,11 +41,15 @@ GUEST = ("test 280 x86/guest_boot_test -t 270 -b bench: -k /boot/{0}/bzImage "
 GOALS = {"snp_page_plain": ("page allocation, host without SNP", 1.0),
          "snp_page_snp": ("page allocation, SNP forced", 0.6),
          "hypercall_patched": ("hypercall, patched, guest and host", 1.005),
+         # From the guest's instruction to userspace and back, less a call without exit;
+         # "base" are mainline's exits, of the same kernel, which checks less.
+         "tdvmcall": ("TDVMCALL to userspace and back", 1.005),
          # 1.2 % of it are the options of the tests, see configs/series.config.
          "load_kvm_amd": ("loading kvm-amd", 1.03),
          "load_kvm_intel": ("loading kvm-intel", 1.02),
          "text": ("text of vmlinux, bytes", 1.0005)}
 EARLY_GOAL = 20
+TDVMCALLS = "test 280 x86/tdvmcall_test -b\n"
 
 
 def build_modules(tree, out):
@@ -76,13 +80,14 @@ def start(name, kernels, engine):
     first = [f"module {m}\n" for m in load_order(root / "modules", f"kvm-{engine}", set())[:-1]]
     guests = []
     if (name, engine) == ("series", "amd"):
-        for program in ("x86/guest_boot_test", "x86/guest_init"):
+        for program in ("x86/guest_boot_test", "x86/guest_init", "x86/tdvmcall_test"):
             shutil.copy(out / "image/selftests" / program, root / "tests" / program)
         for guest, (_, where) in kernels.items():
             (root / "boot" / guest).mkdir(parents=True)
             for file in (where / "image/bzImage", where / "bench/hypercall_bench.ko"):
                 shutil.copy(file, root / "boot" / guest)
             guests.append(GUEST.format(guest))
+        guests.append(TDVMCALLS)
     plan = PLAN.format(guests="".join(guests)) if engine == "amd" else PLAN_INTEL
     (root / "plan").write_text("".join(first) + plan)
     engines.pack(root, run_dir / "initrd")
@@ -135,10 +140,14 @@ def bench(out):
             machine.kill()
     numbers = {name: {"text": [text_size(where)]} for name, (_, where) in kernels.items()}
     for (name, _), machine in machines.items():
-        found, guests = measured(name, machine)
+        found, tests = measured(name, machine)
         numbers[name].update(found)
-        for guest, found in zip(kernels, [found for found in guests if found]):
-            numbers[guest].update(found)
+        # Two guests and the TDVMCALLs, in this order.
+        for kernel, found in zip([*kernels, "calls"], [found for found in tests if found]):
+            numbers.setdefault(kernel, {}).update(found)
+    for name, what in (("base", "mainline"), ("series", "coco")):
+        calls, no_exit = (numbers["calls"][f"tdvmcall_{what}_{call}"] for call in ("quote", "info"))
+        numbers[name]["tdvmcall"] = [ticks - statistics.median(no_exit) for ticks in calls]
     lines = [f"{'instructions each':<38}{'base':>8}{'series':>8}{'ratio':>8}{'goal':>11}  spread"]
     missed = []
     for label, (what, goal) in GOALS.items():

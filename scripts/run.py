@@ -23,10 +23,11 @@ from engines import ENGINES, Machine, pack
 from series import Failed, ROOT, run_main
 
 EXPECTED = ROOT / "tests/expected"
-SETS = {"quick": {"all", "quick", "own", "both"},
-        "full": {"all", "quick", "full", "own", "both", "deep"},
+SETS = {"quick": {"all", "quick", "own", "both", "transport"},
+        "full": {"all", "quick", "full", "own", "both", "transport", "deep"},
         "debug": {"all", "own", "debug"},
-        "base": {"all", "both"}}
+        "base": {"all", "both"},
+        "transport": {"all", "transport"}}
 OUTCOMES = ("pass", "skip", "fail")
 # What a kernel prints when something is wrong with it.
 SPLAT = re.compile(r"WARNING: |BUG: |BUG at|Oops|KASAN|KCSAN|UBSAN|INFO: (possible|task|rcu)"
@@ -37,6 +38,7 @@ SPLAT = re.compile(r"WARNING: |BUG: |BUG at|Oops|KASAN|KCSAN|UBSAN|INFO: (possib
 NEEDS = {"x86/guest_boot_test": {"bzImage": "boot/vmlinuz-{release}",
                                  "System.map": "boot/System.map-{release}",
                                  "selftests/x86/guest_init": "tests/x86/guest_init"},
+         "x86/tdvmcall_test": {EXPECTED / "tdx_exits": "tests/tdx_exits"},
          "x86/vmx_feature_msrs_test": {EXPECTED / "intel.msrs": "tests/intel.msrs"}}
 RESULT = re.compile(rb"^(ok|not ok) (\d+) selftests: kvm: (\S+)(?: # (.*))?$")
 
@@ -302,7 +304,7 @@ def main():
     parser.add_argument("--run-dir", type=Path, help="where the logs go")
     parser.add_argument("--check-options", action="store_true",
                         help="only check the options, before the kernel is built")
-    parser.add_argument("--set", choices=("quick", "full", "debug"), default="quick")
+    parser.add_argument("--set", choices=("quick", "full", "debug", "transport"), default="quick")
     parser.add_argument("--engine", default="", help="amd, intel, intel-smp (default: all)")
     parser.add_argument("--tests", default="", help="names or globs")
     parser.add_argument("--base-only", action="store_true", help="leave out the series' tests")
@@ -315,7 +317,7 @@ def main():
         raise Failed(f"ENGINE={unknown[0]}: no such engine; there are: {' '.join(ENGINES)}")
     sets = SETS["full"] | SETS[args.set] if args.tests else set(SETS[args.set])
     if args.base_only:
-        sets -= {"own", "both"}
+        sets -= {"own", "both", "transport"}
     if not args.base:
         sets.discard("deep")
     plans = {e: read_expected(e, sets) for e in engines}

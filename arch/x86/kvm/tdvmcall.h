@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef ARCH_X86_KVM_TDVMCALL_H
+#define ARCH_X86_KVM_TDVMCALL_H
+
+#include <linux/kvm_host.h>
+
+int kvm_tdvmcall(struct kvm_vcpu *vcpu, const struct tdx_module_args *args,
+		 unsigned long rax, int (*finish)(struct kvm_vcpu *vcpu));
+
+#endif /* ARCH_X86_KVM_TDVMCALL_H */

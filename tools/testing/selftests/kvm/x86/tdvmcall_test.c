@@ -1,0 +1,1767 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * TDVMCALLs of software-protected VMs, and the exits of KVM_CAP_COCO_EXITS.
+ *
+ * The guest does nothing but load all its registers from memory, execute one
+ * hypercall and store all its registers, again and again.  The host chooses what
+ * it loads, and knows from the documentation either what it must have stored, or
+ * why and with which arguments KVM_RUN must have returned.
+ *
+ * With -m or -r, it does nothing but show the exits that KVM has without the
+ * capability, i.e. mainline's, and compares them with a record, e.g. of another
+ * kernel.  The lines that it shows are such a record.
+ */
+#include <asm/kvm_para.h>
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include "kselftest.h"
+#include "kvm_util.h"
+#include "processor.h"
+#include "ucall_common.h"
+
+#include "../../../../../arch/x86/kvm/tdvmcall_status.h"
+
+/* Leaves and status codes of the GHCI specification. */
+#define GET_TD_VM_CALL_INFO	0x10000
+#define MAP_GPA			0x10001
+#define GET_QUOTE		0x10002
+#define REPORT_FATAL_ERROR	0x10003
+#define SETUP_EVENT_NOTIFY	0x10004
+
+#define STATUS_SUCCESS		0ull
+#define STATUS_RETRY		1ull
+#define STATUS_INVALID_OPERAND	0x8000000000000000ull
+#define STATUS_UNSUPPORTED	0x8000000000000003ull
+
+/* Not the kernel's table, which is what is tested. */
+static const struct {
+	unsigned int err;
+	unsigned long long status;
+} statuses[] = {
+	{ 0,		STATUS_SUCCESS },
+	{ EAGAIN,	STATUS_RETRY },
+	{ EINVAL,	STATUS_INVALID_OPERAND },
+	{ EOPNOTSUPP,	STATUS_UNSUPPORTED },
+};
+
+#define ALL_OPERATIONS	(KVM_COCO_EXIT_GET_QUOTE | KVM_COCO_EXIT_SETUP_EVENT_NOTIFY | \
+			 KVM_COCO_EXIT_FATAL_ERROR)
+
+#define SHARED		BIT_ULL(KVM_SW_TDVMCALL_SHARED_BIT)
+#define GPA_VALID	BIT_ULL(63)
+#define SIZE_4K		0x1000ull
+
+#define INSN_SIZE	3
+#define MESSAGE_SIZE	64
+
+/* CF, the bit that is always set, PF, AF, ZF, SF, DF and OF; IF stays off. */
+#define GUEST_RFLAGS	0xcd7
+#define RFLAGS_RF	BIT_ULL(16)
+#define RFLAGS_IOPL_3	(3 << 12)
+
+/* No other device of the VM is there. */
+#define STUB_PORT	0xf4
+
+/* No more failures than that are printed for each result. */
+#define MAX_PRINTED	20
+
+#define NR_BENCH_ROUNDS	100
+
+/* Just to be sure that a broken KVM does not make the test hang for ever. */
+#define MAX_SECONDS	900
+
+static const char * const reg_names[] = {
+	"RAX", "RBX", "RCX", "RDX", "RSI", "RDI", "RSP", "RBP", "R8", "R9", "R10",
+	"R11", "R12", "R13", "R14", "R15", "RIP", "RFLAGS",
+};
+
+kvm_static_assert(sizeof(struct kvm_regs) == sizeof(u64) * ARRAY_SIZE(reg_names));
+
+/* What the guest loads, except RSP and RIP, and what it stores, except RIP. */
+struct call {
+	struct kvm_regs in;
+	struct kvm_regs out;
+};
+
+/* For tdvmcall(): registers are in the order of struct kvm_regs. */
+kvm_static_assert(offsetof(struct kvm_regs, rdi) == 40);
+kvm_static_assert(offsetof(struct kvm_regs, rsp) == 48);
+kvm_static_assert(offsetof(struct kvm_regs, rbp) == 56);
+kvm_static_assert(offsetof(struct kvm_regs, r8) == 64);
+kvm_static_assert(offsetof(struct kvm_regs, rflags) == 136);
+kvm_static_assert(offsetof(struct call, out) == 144);
+
+/*
+ * The host replaces the INT3s with the hypercall instruction of the CPU.  MOV,
+ * XCHG, PUSH and POP leave the flags alone.  Not static, because the compiler
+ * would take the argument for unused.  If KVM skips the instruction twice, it only
+ * skips the NOPs.
+ */
+noinline __naked void tdvmcall(struct call *call)
+{
+	asm("push %rbx\n\t"
+	    "push %rbp\n\t"
+	    "push %r12\n\t"
+	    "push %r13\n\t"
+	    "push %r14\n\t"
+	    "push %r15\n\t"
+	    "pushfq\n\t"
+	    "push %rdi\n\t"
+	    "mov %rsp, 48(%rdi)\n\t"
+	    "pushq 136(%rdi)\n\t"
+	    "popfq\n\t"
+	    "mov 0(%rdi), %rax\n\t"
+	    "mov 8(%rdi), %rbx\n\t"
+	    "mov 16(%rdi), %rcx\n\t"
+	    "mov 24(%rdi), %rdx\n\t"
+	    "mov 32(%rdi), %rsi\n\t"
+	    "mov 56(%rdi), %rbp\n\t"
+	    "mov 64(%rdi), %r8\n\t"
+	    "mov 72(%rdi), %r9\n\t"
+	    "mov 80(%rdi), %r10\n\t"
+	    "mov 88(%rdi), %r11\n\t"
+	    "mov 96(%rdi), %r12\n\t"
+	    "mov 104(%rdi), %r13\n\t"
+	    "mov 112(%rdi), %r14\n\t"
+	    "mov 120(%rdi), %r15\n\t"
+	    "mov 40(%rdi), %rdi\n\t"
+	    ".balign 4\n"
+	    "tdvmcall_insn:\n\t"
+	    "int3\n\t"
+	    "int3\n\t"
+	    "int3\n\t"
+	    "nop\n\t"
+	    "nop\n\t"
+	    "nop\n\t"
+	    "xchg %rdi, (%rsp)\n\t"
+	    "mov %rax, 144+0(%rdi)\n\t"
+	    "mov %rbx, 144+8(%rdi)\n\t"
+	    "mov %rcx, 144+16(%rdi)\n\t"
+	    "mov %rdx, 144+24(%rdi)\n\t"
+	    "mov %rsi, 144+32(%rdi)\n\t"
+	    "mov %rsp, 144+48(%rdi)\n\t"
+	    "mov %rbp, 144+56(%rdi)\n\t"
+	    "mov %r8, 144+64(%rdi)\n\t"
+	    "mov %r9, 144+72(%rdi)\n\t"
+	    "mov %r10, 144+80(%rdi)\n\t"
+	    "mov %r11, 144+88(%rdi)\n\t"
+	    "mov %r12, 144+96(%rdi)\n\t"
+	    "mov %r13, 144+104(%rdi)\n\t"
+	    "mov %r14, 144+112(%rdi)\n\t"
+	    "mov %r15, 144+120(%rdi)\n\t"
+	    "pushfq\n\t"
+	    "popq 144+136(%rdi)\n\t"
+	    "popq 144+40(%rdi)\n\t"
+	    "popfq\n\t"
+	    "pop %r15\n\t"
+	    "pop %r14\n\t"
+	    "pop %r13\n\t"
+	    "pop %r12\n\t"
+	    "pop %rbp\n\t"
+	    "pop %rbx\n\t"
+	    "ret");
+}
+
+/* For modes in which C cannot run: the host looks at the registers. */
+noinline __naked void tdvmcall_stub(void)
+{
+	asm("int3\n\t"
+	    "int3\n\t"
+	    "int3\n\t"
+	    "out %al, $" __stringify(STUB_PORT) "\n\t"
+	    "ud2");
+}
+
+/* Where the instruction of tdvmcall() is. */
+static u64 insn_address(void)
+{
+	u64 address;
+
+	asm("lea tdvmcall_insn(%%rip), %0" : "=r" (address));
+	return address;
+}
+
+static void guest_code(struct call *call)
+{
+	for (;;) {
+		GUEST_SYNC(0);
+		tdvmcall(call);
+	}
+}
+
+/* Failures are counted, and printed with what was tried. */
+static int nr_checks, nr_failed;
+static __thread char subject[160];
+
+#define about(fmt...)	snprintf(subject, sizeof(subject), fmt)
+
+static __printf(2, 3) bool expect(bool ok, const char *fmt, ...)
+{
+	char text[200];
+	va_list ap;
+
+	__atomic_fetch_add(&nr_checks, 1, __ATOMIC_RELAXED);
+	if (ok)
+		return true;
+
+	if (__atomic_fetch_add(&nr_failed, 1, __ATOMIC_RELAXED) < MAX_PRINTED) {
+		va_start(ap, fmt);
+		vsnprintf(text, sizeof(text), fmt, ap);
+		va_end(ap);
+		ksft_print_msg("%s: %s\n", subject, text);
+	}
+	return false;
+}
+
+static const char *outcome_str(int ret)
+{
+	return ret < 0 ? strerror(-ret) : exit_reason_str(ret);
+}
+
+/* One vCPU, in tdvmcall() or about to call it. */
+struct guest {
+	struct kvm_vm *vm;
+	struct kvm_vcpu *vcpu;
+	struct call *call;
+	/* First address that the guest cannot have. */
+	u64 limit;
+	int maxphyaddr;
+	/* Nobody knows where it is, no use to go on. */
+	bool lost;
+};
+
+/*
+ * KVM_EXIT_IO if the guest has come back from tdvmcall(), otherwise the reason of
+ * the exit, or the errno of KVM_RUN as a negative number.
+ */
+static int enter(struct guest *guest)
+{
+	struct kvm_run *run = guest->vcpu->run;
+	struct ucall uc;
+
+	if (_vcpu_run(guest->vcpu))
+		return -errno;
+	if (run->exit_reason != KVM_EXIT_IO)
+		return run->exit_reason;
+
+	switch (get_ucall(guest->vcpu, &uc)) {
+	case UCALL_SYNC:
+		return KVM_EXIT_IO;
+	case UCALL_ABORT:
+		REPORT_GUEST_ASSERT(uc);
+	default:
+		return KVM_EXIT_UNKNOWN;
+	}
+}
+
+/* Like enter(), but KVM has to return before it enters the guest. */
+static int enter_immediately(struct guest *guest)
+{
+	int ret;
+
+	guest->vcpu->run->immediate_exit = 1;
+	ret = __vcpu_run(guest->vcpu) ? -errno : guest->vcpu->run->exit_reason;
+	guest->vcpu->run->immediate_exit = 0;
+	return ret;
+}
+
+static struct kvm_vm *create_vm(u32 type, u64 operations)
+{
+	struct vm_shape shape = { .mode = VM_MODE_DEFAULT, .type = type };
+	const char *insn = host_cpu_is_amd_compatible ? "\x0f\x01\xd9" : "\x0f\x01\xc1";
+	struct kvm_vm *vm = __vm_create(shape, 2, 0);
+
+	memcpy(addr_gva2hva(vm, insn_address()), insn, INSN_SIZE);
+	memcpy(addr_gva2hva(vm, (gva_t)tdvmcall_stub), insn, INSN_SIZE);
+	if (operations)
+		vm_enable_cap(vm, KVM_CAP_COCO_EXITS, operations);
+	return vm;
+}
+
+/* With MAXPHYADDR as KVM proposes it if @maxphyaddr is 0. */
+static struct guest add_vcpu(struct kvm_vm *vm, u32 id, int maxphyaddr)
+{
+	struct guest guest = { .vm = vm, .vcpu = vm_vcpu_add(vm, id, guest_code) };
+	gva_t gva = vm_alloc_page(vm);
+	int ret;
+
+	if (maxphyaddr)
+		vcpu_set_cpuid_property(guest.vcpu, X86_PROPERTY_MAX_PHY_ADDR, maxphyaddr);
+	guest.maxphyaddr = kvm_cpuid_property(guest.vcpu->cpuid, X86_PROPERTY_MAX_PHY_ADDR);
+	guest.limit = 1ull << min(guest.maxphyaddr, KVM_SW_TDVMCALL_SHARED_BIT);
+
+	guest.call = addr_gva2hva(vm, gva);
+	vcpu_args_set(guest.vcpu, 1, gva);
+	ret = enter(&guest);
+	TEST_ASSERT(ret == KVM_EXIT_IO, "The guest did not start, but %d (%s)",
+		    ret, outcome_str(ret));
+	return guest;
+}
+
+static struct guest create_guest(u64 operations)
+{
+	return add_vcpu(create_vm(KVM_X86_SW_PROTECTED_VM, operations), 0, 0);
+}
+
+static void free_guest(struct guest *guest)
+{
+	kvm_vm_free(guest->vm);
+}
+
+/* After something unexpected, so that the next check has a chance. */
+static void recover(struct guest *guest, int ret)
+{
+	int i;
+
+	if (guest->lost)
+		return;
+	for (i = 0; i < 3 && ret != KVM_EXIT_IO; i++) {
+		guest->vcpu->run->coco_get_quote.ret = 0;
+		ret = enter(guest);
+	}
+	guest->lost = ret != KVM_EXIT_IO;
+}
+
+/* No two registers are the same, and none is what a hypercall might return. */
+static struct kvm_regs new_regs(u64 leaf)
+{
+	struct kvm_regs regs;
+	u64 *reg = (u64 *)&regs;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(reg_names); i++)
+		reg[i] = 0xa5c3000000000000ull + 0x0101010101ull * (i + 1);
+	regs.rax = KVM_HC_SW_TDVMCALL;
+	regs.r10 = 0;
+	regs.r11 = leaf;
+	regs.rip = insn_address();
+	regs.rflags = GUEST_RFLAGS;
+	return regs;
+}
+
+/* Make the guest load @regs and call. */
+static int start(struct guest *guest, const struct kvm_regs *regs)
+{
+	if (guest->lost)
+		return -ESRCH;
+	guest->call->in = *regs;
+	memset(&guest->call->out, 0xcc, sizeof(guest->call->out));
+	return enter(guest);
+}
+
+static bool expect_regs(const struct kvm_regs *regs, const struct kvm_regs *wanted)
+{
+	const u64 *reg = (const u64 *)regs, *want = (const u64 *)wanted;
+	bool ok = true;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(reg_names); i++)
+		ok &= expect(reg[i] == want[i], "%s is 0x%lx, not 0x%lx", reg_names[i],
+			     (unsigned long)reg[i], (unsigned long)want[i]);
+	return ok;
+}
+
+/* KVM has not returned to userspace, and the guest found @wanted after the call. */
+static bool expect_back(struct guest *guest, int ret, const struct kvm_regs *wanted)
+{
+	struct kvm_regs want = *wanted;
+
+	if (!expect(ret == KVM_EXIT_IO, "the call did not return, but %d (%s)", ret,
+		    outcome_str(ret))) {
+		recover(guest, ret);
+		return false;
+	}
+	want.rsp = guest->call->in.rsp;
+	guest->call->out.rip = want.rip;
+	return expect_regs(&guest->call->out, &want);
+}
+
+static struct kvm_regs completed(const struct kvm_regs *regs, u64 status)
+{
+	struct kvm_regs want = *regs;
+
+	want.rax = 0;
+	want.r10 = status;
+	return want;
+}
+
+static bool expect_completed(struct guest *guest, int ret, const struct kvm_regs *regs,
+			     u64 status)
+{
+	struct kvm_regs want = completed(regs, status);
+
+	return expect_back(guest, ret, &want);
+}
+
+/* A call that KVM answers. */
+static bool expect_status(struct guest *guest, const struct kvm_regs *regs, u64 status)
+{
+	return expect_completed(guest, start(guest, regs), regs, status);
+}
+
+/* A hypercall that does not exist. */
+static bool expect_no_hypercall(struct guest *guest, const struct kvm_regs *regs)
+{
+	struct kvm_regs want = *regs;
+
+	want.rax = -KVM_ENOSYS;
+	return expect_back(guest, start(guest, regs), &want);
+}
+
+/* A call that userspace answers, and what KVM has to tell it. */
+struct request {
+	struct kvm_regs regs;
+	u32 reason;
+	size_t size;
+	union {
+		struct kvm_coco_get_quote quote;
+		struct kvm_coco_setup_event_notify notify;
+		struct kvm_coco_fatal_error fatal;
+	} exit;
+};
+
+static struct request quote_request(u64 gpa, u64 size)
+{
+	struct request request = {
+		.regs = new_regs(GET_QUOTE),
+		.reason = KVM_EXIT_COCO_GET_QUOTE,
+		.size = sizeof(request.exit.quote),
+		.exit.quote = { .ret = EOPNOTSUPP, .gpa = gpa, .size = size },
+	};
+
+	request.regs.r12 = SHARED | gpa;
+	request.regs.r13 = size;
+	return request;
+}
+
+static struct request notify_request(u64 vector)
+{
+	struct request request = {
+		.regs = new_regs(SETUP_EVENT_NOTIFY),
+		.reason = KVM_EXIT_COCO_SETUP_EVENT_NOTIFY,
+		.size = sizeof(request.exit.notify),
+		.exit.notify = { .ret = EOPNOTSUPP, .vector = vector },
+	};
+
+	request.regs.r12 = vector;
+	return request;
+}
+
+/* Without an address */
+static struct request fatal_request(u64 error_code, const u8 *message)
+{
+	struct request request = {
+		.regs = new_regs(REPORT_FATAL_ERROR),
+		.reason = KVM_EXIT_COCO_FATAL_ERROR,
+		.size = sizeof(request.exit.fatal),
+		.exit.fatal = { .ret = EOPNOTSUPP, .error_code = error_code },
+	};
+	struct kvm_regs *regs = &request.regs;
+	__u64 *order[] = {
+		&regs->r14, &regs->r15, &regs->rbx, &regs->rdi,
+		&regs->rsi, &regs->r8, &regs->r9, &regs->rdx,
+	};
+	int i;
+
+	memcpy(request.exit.fatal.message, message, MESSAGE_SIZE);
+	for (i = 0; i < MESSAGE_SIZE; i++) {
+		if (!(i % 8))
+			*order[i / 8] = 0;
+		*order[i / 8] |= (u64)message[i] << i % 8 * 8;
+	}
+	regs->r12 = error_code;
+	return request;
+}
+
+static struct request fatal_request_with_gpa(u64 error_code, const u8 *message, u64 gpa)
+{
+	struct request request = fatal_request(error_code, message);
+
+	request.regs.r12 |= GPA_VALID;
+	request.regs.r13 = SHARED | gpa;
+	request.exit.fatal.flags = KVM_COCO_FATAL_ERROR_GPA_VALID;
+	request.exit.fatal.gpa = gpa;
+	return request;
+}
+
+static const u8 sample_message[MESSAGE_SIZE] = "panic: this is not the end of the message";
+
+static const struct operation {
+	const char *name;
+	u64 bit;
+	u64 leaf;
+} operations[] = {
+	{ "GetQuote", KVM_COCO_EXIT_GET_QUOTE, GET_QUOTE },
+	{ "SetupEventNotifyInterrupt", KVM_COCO_EXIT_SETUP_EVENT_NOTIFY, SETUP_EVENT_NOTIFY },
+	{ "ReportFatalError", KVM_COCO_EXIT_FATAL_ERROR, REPORT_FATAL_ERROR },
+};
+
+static struct request sample_request(const struct operation *operation)
+{
+	switch (operation->leaf) {
+	case GET_QUOTE:
+		return quote_request(0x12345000, 0x8000);
+	case SETUP_EVENT_NOTIFY:
+		return notify_request(0x9b);
+	default:
+		return fatal_request_with_gpa(0x123456789abcdef, sample_message, 0x777000);
+	}
+}
+
+/* Exit reason and structure, of an exit or of one that is pending still. */
+static void expect_exit(struct guest *guest, const struct request *request)
+{
+	const u8 *data = (const u8 *)guest->vcpu->run->padding;
+	const u8 *want = (const u8 *)&request->exit;
+	u32 reason = guest->vcpu->run->exit_reason;
+	int i;
+
+	expect(reason == request->reason, "exit reason %u (%s)", reason,
+	       exit_reason_str(reason));
+	for (i = 0; i < request->size; i++) {
+		if (!expect(data[i] == want[i], "byte %d of the structure is 0x%x, not 0x%x",
+			    i, data[i], want[i]))
+			break;
+	}
+}
+
+/* Make the guest call, and KVM exit. */
+static bool expect_pending(struct guest *guest, const struct request *request)
+{
+	int ret = start(guest, &request->regs);
+
+	if (!expect(ret == request->reason, "no %s, but %d (%s)",
+		    exit_reason_str(request->reason), ret, outcome_str(ret))) {
+		recover(guest, ret);
+		return false;
+	}
+	/* It is pending, even if the arguments are wrong. */
+	expect_exit(guest, request);
+	return true;
+}
+
+static int answer(struct guest *guest, u32 err)
+{
+	guest->vcpu->run->coco_get_quote.ret = err;
+	return enter(guest);
+}
+
+static void expect_request(struct guest *guest, const struct request *request)
+{
+	if (expect_pending(guest, request))
+		expect_completed(guest, answer(guest, 0), &request->regs, STATUS_SUCCESS);
+}
+
+/* KVM says that it does not look at anything but ret. */
+static void scribble(struct guest *guest, u8 byte)
+{
+	struct kvm_run *run = guest->vcpu->run;
+
+	memset(run->padding, byte, sizeof(run->padding));
+	memset(&run->exit_reason, byte, sizeof(run->exit_reason));
+}
+
+static bool is_answer(const struct request *request, u32 err, u64 *status)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(statuses); i++) {
+		if (statuses[i].err != err)
+			continue;
+		*status = statuses[i].status;
+		return err != EAGAIN || request->reason == KVM_EXIT_COCO_GET_QUOTE;
+	}
+	return false;
+}
+
+static int enable_cap(struct kvm_vm *vm, u64 bitmap)
+{
+	return __vm_enable_cap(vm, KVM_CAP_COCO_EXITS, bitmap) ? errno : 0;
+}
+
+static void test_status_table(int unused)
+{
+	int i;
+
+	about("tdvmcall_status.h");
+	if (!expect(ARRAY_SIZE(kvm_tdvmcall_statuses) == ARRAY_SIZE(statuses), "%ld answers",
+		    ARRAY_SIZE(kvm_tdvmcall_statuses)))
+		return;
+	for (i = 0; i < ARRAY_SIZE(statuses); i++)
+		expect(kvm_tdvmcall_statuses[i].err == statuses[i].err &&
+		       kvm_tdvmcall_statuses[i].status == statuses[i].status,
+		       "errno %u is 0x%llx", kvm_tdvmcall_statuses[i].err,
+		       kvm_tdvmcall_statuses[i].status);
+}
+
+static void test_check_extension(int unused)
+{
+	struct kvm_vm *vm;
+	int caps;
+
+	about("/dev/kvm");
+	caps = kvm_check_cap(KVM_CAP_COCO_EXITS);
+	expect(caps == 7, "%d", caps);
+
+	vm = vm_create_barebones_type(KVM_X86_SW_PROTECTED_VM);
+	about("software-protected VM");
+	caps = vm_check_cap(vm, KVM_CAP_COCO_EXITS);
+	expect(caps == 7, "%d", caps);
+	/* It is about what is supported, not about what is in use. */
+	expect(!enable_cap(vm, 1), "cannot be enabled, errno %d", errno);
+	caps = vm_check_cap(vm, KVM_CAP_COCO_EXITS);
+	expect(caps == 7, "%d when enabled", caps);
+	kvm_vm_free(vm);
+
+	vm = vm_create_barebones();
+	about("default VM");
+	caps = vm_check_cap(vm, KVM_CAP_COCO_EXITS);
+	expect(!caps, "%d", caps);
+	kvm_vm_free(vm);
+}
+
+static void test_enable_cap(int unused)
+{
+	struct kvm_vm *vm = vm_create_barebones_type(KVM_X86_SW_PROTECTED_VM);
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_COCO_EXITS };
+	int i, bit, err;
+
+	for (i = 0; i <= ALL_OPERATIONS; i++) {
+		about("bitmap %d", i);
+		err = enable_cap(vm, i);
+		expect(!err, "errno %d", err);
+	}
+	for (bit = 3; bit < 64; bit++) {
+		for (i = 0; i <= ALL_OPERATIONS; i++) {
+			about("bitmap %d and bit %d", i, bit);
+			err = enable_cap(vm, i | 1ull << bit);
+			expect(err == EINVAL, "errno %d", err);
+		}
+	}
+	for (bit = 0; bit < 64; bit++) {
+		for (i = 1; i < ARRAY_SIZE(cap.args); i++) {
+			about("bit %d of args[%d]", bit, i);
+			cap.args[0] = 1;
+			cap.args[i] = 1ull << bit;
+			err = __vm_ioctl(vm, KVM_ENABLE_CAP, &cap) ? errno : 0;
+			expect(err == EINVAL, "errno %d", err);
+			cap.args[i] = 0;
+		}
+	}
+	for (bit = 0; bit < 32; bit++) {
+		about("bit %d of flags", bit);
+		cap.flags = 1u << bit;
+		err = __vm_ioctl(vm, KVM_ENABLE_CAP, &cap) ? errno : 0;
+		expect(err == EINVAL, "errno %d", err);
+	}
+	__vm_vcpu_add(vm, 0);
+	for (i = 0; i <= ALL_OPERATIONS; i++) {
+		about("bitmap %d with a vCPU", i);
+		err = enable_cap(vm, i);
+		expect(err == EINVAL, "errno %d", err);
+	}
+	kvm_vm_free(vm);
+
+	vm = vm_create_barebones();
+	for (i = 1; i <= ALL_OPERATIONS; i++) {
+		about("bitmap %d in a default VM", i);
+		err = enable_cap(vm, i);
+		expect(err == EINVAL, "errno %d", err);
+	}
+	for (bit = 3; bit < 64; bit++) {
+		about("bit %d in a default VM", bit);
+		err = enable_cap(vm, 1ull << bit);
+		expect(err == EINVAL, "errno %d", err);
+	}
+	kvm_vm_free(vm);
+}
+
+static void test_last_bitmap(int unused)
+{
+	struct request quote = sample_request(&operations[0]);
+	struct request notify = sample_request(&operations[1]);
+	struct kvm_vm *vm = create_vm(KVM_X86_SW_PROTECTED_VM, ALL_OPERATIONS);
+	struct guest guest;
+	int err;
+
+	about("after bitmaps 7, 0, 1, and 10, which is wrong");
+	err = enable_cap(vm, 0);
+	expect(!err, "errno %d", err);
+	err = enable_cap(vm, KVM_COCO_EXIT_GET_QUOTE);
+	expect(!err, "errno %d", err);
+	err = enable_cap(vm, 10);
+	expect(err == EINVAL, "errno %d", err);
+
+	guest = add_vcpu(vm, 0, 0);
+	expect_request(&guest, &quote);
+	expect_status(&guest, &notify.regs, STATUS_UNSUPPORTED);
+
+	err = enable_cap(vm, ALL_OPERATIONS);
+	expect(err == EINVAL, "errno %d with a vCPU", err);
+	expect_request(&guest, &quote);
+	expect_status(&guest, &notify.regs, STATUS_UNSUPPORTED);
+	free_guest(&guest);
+}
+
+/* Bitmap 0, be it the default or the last one. */
+static void test_disabled(int enabled_before)
+{
+	struct kvm_vm *vm = create_vm(KVM_X86_SW_PROTECTED_VM, enabled_before);
+	struct kvm_regs regs = new_regs(GET_TD_VM_CALL_INFO);
+	struct kvm_run *run;
+	struct guest guest;
+	int ret;
+
+	about("GetTdVmCallInfo leaf 1 with bitmap 0");
+	if (enabled_before)
+		vm_enable_cap(vm, KVM_CAP_COCO_EXITS, 0);
+	guest = add_vcpu(vm, 0, 0);
+	regs.r12 = 1;
+	ret = start(&guest, &regs);
+	run = guest.vcpu->run;
+	if (expect(ret == KVM_EXIT_TDX, "%d (%s)", ret, outcome_str(ret))) {
+		expect(run->tdx.nr == GET_TD_VM_CALL_INFO, "nr is 0x%lx",
+		       (unsigned long)run->tdx.nr);
+		expect(run->tdx.get_tdvmcall_info.leaf == 1, "leaf is 0x%lx",
+		       (unsigned long)run->tdx.get_tdvmcall_info.leaf);
+	}
+	free_guest(&guest);
+}
+
+static void test_valid_quotes(int maxphyaddr)
+{
+	struct kvm_vm *vm = create_vm(KVM_X86_SW_PROTECTED_VM, ALL_OPERATIONS);
+	struct guest guest = add_vcpu(vm, 0, maxphyaddr);
+	const u64 limit = guest.limit, half = limit / 2;
+	const struct {
+		u64 gpa;
+		u64 size;
+	} buffers[] = {
+		{ 0,			SIZE_4K },
+		{ SIZE_4K,		SIZE_4K },
+		{ 0x100000,		SIZE_4K },
+		{ 0x100000,		0x10000 },
+		{ 0xfffff000,		0x2000 },
+		/* Not in a memslot */
+		{ half,			SIZE_4K },
+		{ half - SIZE_4K,	2 * SIZE_4K },
+		{ half,			half },
+		{ 0,			1ull << 32 },
+		{ limit - (1ull << 32),	1ull << 32 },
+		{ limit - SIZE_4K,	SIZE_4K },
+		{ SIZE_4K,		limit - SIZE_4K },
+		{ 0,			limit },
+	};
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(buffers); i++) {
+		struct request request = quote_request(buffers[i].gpa, buffers[i].size);
+
+		about("MAXPHYADDR %d: 0x%lx bytes at 0x%lx", guest.maxphyaddr,
+		      (unsigned long)buffers[i].size, (unsigned long)buffers[i].gpa);
+		expect_request(&guest, &request);
+
+		about("MAXPHYADDR %d: 0x%lx bytes at 0x%lx, private", guest.maxphyaddr,
+		      (unsigned long)buffers[i].size, (unsigned long)buffers[i].gpa);
+		request.regs.r12 &= ~SHARED;
+		expect_status(&guest, &request.regs, STATUS_INVALID_OPERAND);
+	}
+	free_guest(&guest);
+}
+
+static void expect_invalid_quote(struct guest *guest, u64 r12, u64 r13)
+{
+	struct kvm_regs regs = new_regs(GET_QUOTE);
+
+	about("MAXPHYADDR %d: R12 0x%lx, R13 0x%lx", guest->maxphyaddr,
+	      (unsigned long)r12, (unsigned long)r13);
+	regs.r12 = r12;
+	regs.r13 = r13;
+	expect_status(guest, &regs, STATUS_INVALID_OPERAND);
+}
+
+static void test_invalid_quotes(int maxphyaddr)
+{
+	static const u64 offsets[] = { 1, 8, 0x800, 0xfff };
+	static const u64 sizes[] = {
+		0, 1, 0x800, 4095, 4097, 0x1800, 0x100000001, 0x8000000000000001,
+	};
+	struct kvm_vm *vm = create_vm(KVM_X86_SW_PROTECTED_VM, ALL_OPERATIONS);
+	struct guest guest = add_vcpu(vm, 0, maxphyaddr);
+	const u64 limit = guest.limit, half = limit / 2, last = limit - SIZE_4K;
+	const u64 gpas[] = { 0, SIZE_4K, 0x100000, half, last - SIZE_4K };
+	const u64 firsts[] = { SIZE_4K, 0x10000, half, last };
+	int i, k, bit;
+
+	for (i = 0; i < ARRAY_SIZE(gpas); i++) {
+		for (k = 0; k < ARRAY_SIZE(offsets); k++)
+			expect_invalid_quote(&guest, SHARED | gpas[i] | offsets[k], SIZE_4K);
+		for (k = 0; k < ARRAY_SIZE(sizes); k++)
+			expect_invalid_quote(&guest, SHARED | gpas[i], sizes[k]);
+	}
+
+	/* One page too long, and then some */
+	expect_invalid_quote(&guest, SHARED, limit + SIZE_4K);
+	expect_invalid_quote(&guest, SHARED, 2 * limit);
+	expect_invalid_quote(&guest, SHARED, 1ull << 63);
+	expect_invalid_quote(&guest, SHARED, -SIZE_4K);
+	for (i = 0; i < ARRAY_SIZE(firsts); i++) {
+		u64 gpa = firsts[i];
+
+		expect_invalid_quote(&guest, SHARED | gpa, limit - gpa + SIZE_4K);
+		expect_invalid_quote(&guest, SHARED | gpa, limit);
+		expect_invalid_quote(&guest, SHARED | gpa, 1ull << 63);
+
+		/* The end is at 0, one page above, or a page below */
+		expect_invalid_quote(&guest, SHARED | gpa, -gpa);
+		expect_invalid_quote(&guest, SHARED | gpa, -gpa + SIZE_4K);
+		expect_invalid_quote(&guest, SHARED | gpa, -gpa - SIZE_4K);
+		expect_invalid_quote(&guest, SHARED | gpa, -SIZE_4K);
+
+		/* The same if the shared bit were part of the address */
+		expect_invalid_quote(&guest, SHARED | gpa, -(SHARED | gpa));
+		expect_invalid_quote(&guest, SHARED | gpa, -(SHARED | gpa) + SIZE_4K);
+	}
+
+	/* Both of the bits that MAXPHYADDR rules out, and of those above */
+	for (bit = guest.maxphyaddr; bit < 64; bit++) {
+		if (bit == KVM_SW_TDVMCALL_SHARED_BIT)
+			continue;
+		expect_invalid_quote(&guest, SHARED | 1ull << bit, SIZE_4K);
+		expect_invalid_quote(&guest, SHARED | 1ull << bit | 0x100000, SIZE_4K);
+		/* Neither shared nor a valid private address */
+		expect_invalid_quote(&guest, 1ull << bit | 0x100000, SIZE_4K);
+	}
+	free_guest(&guest);
+}
+
+static void expect_vector(struct guest *guest, u64 vector)
+{
+	struct request request = notify_request(vector);
+
+	about("vector 0x%lx", (unsigned long)vector);
+	if (vector >= 32 && vector <= 255)
+		expect_request(guest, &request);
+	else
+		expect_status(guest, &request.regs, STATUS_INVALID_OPERAND);
+}
+
+static void test_vectors(int unused)
+{
+	struct guest guest = create_guest(ALL_OPERATIONS);
+	int i;
+
+	for (i = 0; i <= 300; i++)
+		expect_vector(&guest, i);
+	/* Those that are good if only some of the bits are looked at */
+	for (i = 8; i < 64; i++)
+		expect_vector(&guest, 1ull << i | 32);
+	expect_vector(&guest, 1ull << 63);
+	expect_vector(&guest, ~0ull);
+	expect_vector(&guest, ~0ull << 8 | 32);
+	free_guest(&guest);
+}
+
+static void test_messages(int unused)
+{
+	struct guest guest = create_guest(ALL_OPERATIONS);
+	u8 message[MESSAGE_SIZE];
+	struct request request;
+	int i, end;
+
+	/* At 64 there is no terminator, and what follows one is not cut off. */
+	for (end = 0; end <= MESSAGE_SIZE; end++) {
+		about("message with a NUL at %d", end);
+		for (i = 0; i < MESSAGE_SIZE; i++)
+			message[i] = i == end ? 0 : 0x80 + i;
+		request = fatal_request(42, message);
+		expect_request(&guest, &request);
+	}
+	for (i = 0; i < 256; i++) {
+		about("message of bytes 0x%x", i);
+		memset(message, i, sizeof(message));
+		request = fatal_request(i, message);
+		expect_request(&guest, &request);
+	}
+	about("everything is 0");
+	memset(message, 0, sizeof(message));
+	request = fatal_request(0, message);
+	request.regs.r13 = 0;
+	expect_request(&guest, &request);
+	free_guest(&guest);
+}
+
+static void test_error_codes(int unused)
+{
+	static const u64 codes[] = {
+		0, 1, 0x7fffffff, 0xffffffff, 1ull << 32, 0x7fffffff00000000,
+		0x123456789abcdef0, ~GPA_VALID,
+	};
+	struct guest guest = create_guest(ALL_OPERATIONS);
+	struct request request;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(codes) + 63; i++) {
+		u64 code = i < 63 ? 1ull << i : codes[i - 63];
+
+		about("error code 0x%lx", (unsigned long)code);
+		request = fatal_request(code, sample_message);
+		expect_request(&guest, &request);
+
+		/* That would be good if bit 63 of R12 were set. */
+		request.regs.r13 = SHARED | 0x100000;
+		expect_request(&guest, &request);
+
+		about("error code 0x%lx and an address", (unsigned long)code);
+		request = fatal_request_with_gpa(code, sample_message, 0x100000);
+		expect_request(&guest, &request);
+	}
+	free_guest(&guest);
+}
+
+static void test_fatal_gpas(int maxphyaddr)
+{
+	static const u64 offsets[] = { 1, 8, 0x800, 0xfff };
+	struct kvm_vm *vm = create_vm(KVM_X86_SW_PROTECTED_VM, ALL_OPERATIONS);
+	struct guest guest = add_vcpu(vm, 0, maxphyaddr);
+	const u64 limit = guest.limit;
+	const u64 gpas[] = { 0, SIZE_4K, 0x100000, limit / 2, limit - SIZE_4K };
+	struct request request;
+	int i, k, bit;
+
+	for (i = 0; i < ARRAY_SIZE(gpas); i++) {
+		about("MAXPHYADDR %d: gpa 0x%lx", guest.maxphyaddr, (unsigned long)gpas[i]);
+		request = fatal_request_with_gpa(1, sample_message, gpas[i]);
+		expect_request(&guest, &request);
+
+		about("MAXPHYADDR %d: gpa 0x%lx, private", guest.maxphyaddr,
+		      (unsigned long)gpas[i]);
+		request.exit.fatal.flags = 0;
+		request.exit.fatal.gpa = 0;
+		request.regs.r13 = gpas[i];
+		expect_request(&guest, &request);
+
+		for (k = 0; k < ARRAY_SIZE(offsets); k++) {
+			request.regs.r13 = SHARED | gpas[i] | offsets[k];
+			about("MAXPHYADDR %d: R13 0x%lx, not aligned", guest.maxphyaddr,
+			      (unsigned long)request.regs.r13);
+			expect_request(&guest, &request);
+		}
+	}
+	for (bit = guest.maxphyaddr; bit < 64; bit++) {
+		if (bit == KVM_SW_TDVMCALL_SHARED_BIT)
+			continue;
+		request.regs.r13 = SHARED | 1ull << bit | 0x100000;
+		about("MAXPHYADDR %d: R13 0x%lx, out of range", guest.maxphyaddr,
+		      (unsigned long)request.regs.r13);
+		expect_request(&guest, &request);
+	}
+	free_guest(&guest);
+}
+
+static void test_info(int unused)
+{
+	static const u64 others[] = { 2, 3, 1ull << 32, 1ull << 32 | 1, 1ull << 63, ~0ull };
+	int bitmap, i;
+
+	for (bitmap = 1; bitmap <= ALL_OPERATIONS; bitmap++) {
+		struct kvm_regs regs = new_regs(GET_TD_VM_CALL_INFO), want;
+		struct guest guest = create_guest(bitmap);
+
+		for (i = 0; i < 2; i++) {
+			about("bitmap %d: leaf %d", bitmap, i);
+			regs.r12 = i;
+			want = completed(&regs, STATUS_SUCCESS);
+			want.r11 = 0;
+			if (i && bitmap & KVM_COCO_EXIT_GET_QUOTE)
+				want.r11 |= 1;
+			if (i && bitmap & KVM_COCO_EXIT_SETUP_EVENT_NOTIFY)
+				want.r11 |= 2;
+			want.r12 = 0;
+			want.r13 = 0;
+			want.r14 = 0;
+			expect_back(&guest, start(&guest, &regs), &want);
+		}
+		for (i = 0; i < ARRAY_SIZE(others); i++) {
+			about("bitmap %d: leaf 0x%lx", bitmap, (unsigned long)others[i]);
+			regs.r12 = others[i];
+			expect_status(&guest, &regs, STATUS_INVALID_OPERAND);
+		}
+		free_guest(&guest);
+	}
+}
+
+static void expect_unknown(struct guest *guest, int bitmap, u64 leaf)
+{
+	struct kvm_regs regs = new_regs(leaf);
+
+	about("bitmap %d: leaf 0x%lx", bitmap, (unsigned long)leaf);
+	expect_status(guest, &regs, STATUS_UNSUPPORTED);
+}
+
+static u64 random_u64(void)
+{
+	return (u64)random() << 42 ^ (u64)random() << 21 ^ random();
+}
+
+static void test_unknown_leaves(int bitmap)
+{
+	struct guest guest = create_guest(bitmap);
+	u64 leaf;
+	int i;
+
+	for (i = 0; i < 64; i++)
+		expect_unknown(&guest, bitmap, i);
+	expect_unknown(&guest, bitmap, MAP_GPA);
+	for (i = SETUP_EVENT_NOTIFY + 1; i <= 0x10040; i++)
+		expect_unknown(&guest, bitmap, i);
+	for (i = 17; i < 64; i++)
+		expect_unknown(&guest, bitmap, 1ull << i | GET_QUOTE);
+	expect_unknown(&guest, bitmap, ~0ull);
+	for (i = 0; i < 300; i++) {
+		/* 64 bits, or so few that it is close to those that exist */
+		leaf = i & 1 ? random_u64() : random_u64() & 0xfffff;
+		if (leaf < GET_TD_VM_CALL_INFO || leaf > SETUP_EVENT_NOTIFY)
+			expect_unknown(&guest, bitmap, leaf);
+	}
+	free_guest(&guest);
+}
+
+/* Every operation in each VM, so that they are not mixed up. */
+static void test_bitmaps(int unused)
+{
+	int bitmap, i, ret;
+
+	for (bitmap = 1; bitmap <= ALL_OPERATIONS; bitmap++) {
+		struct guest guest = create_guest(bitmap);
+		struct kvm_run *run = guest.vcpu->run;
+
+		for (i = 0; i < ARRAY_SIZE(operations); i++) {
+			struct request request = sample_request(&operations[i]);
+
+			about("bitmap %d: %s", bitmap, operations[i].name);
+			if (bitmap & operations[i].bit) {
+				expect_request(&guest, &request);
+			} else if (operations[i].leaf != REPORT_FATAL_ERROR) {
+				expect_status(&guest, &request.regs, STATUS_UNSUPPORTED);
+			} else {
+				/* The last one: what the guest gets is not defined. */
+				ret = start(&guest, &request.regs);
+				if (expect(ret == KVM_EXIT_SYSTEM_EVENT, "%d (%s)", ret,
+					   outcome_str(ret)))
+					expect(run->system_event.type ==
+					       KVM_SYSTEM_EVENT_TDX_FATAL, "event %u",
+					       run->system_event.type);
+			}
+		}
+		free_guest(&guest);
+	}
+}
+
+/* Whether the request is pending, as it must be. */
+static bool expect_refused(struct guest *guest, const struct request *request, int ret)
+{
+	if (!expect(ret == -EINVAL, "KVM_RUN did not fail with EINVAL, but %d (%s)", ret,
+		    outcome_str(ret))) {
+		recover(guest, ret);
+		return false;
+	}
+	expect_exit(guest, request);
+	return true;
+}
+
+static void test_answers(int nr)
+{
+	static const u32 large[] = {
+		4096, 0x100, 0x100 | EINVAL, 0x10000, 0x10000 | EINVAL, 0x7fffffff,
+		0x80000000, 0x80000000 | EINVAL, -EAGAIN, -EINVAL, -EOPNOTSUPP, -1,
+	};
+	struct request request = sample_request(&operations[nr]);
+	struct guest guest = create_guest(ALL_OPERATIONS);
+	bool pending = false;
+	int i, nr_refused = 0;
+	u64 status;
+	u32 err;
+
+	for (i = 0; i < 4096 + ARRAY_SIZE(large) && !guest.lost; i++) {
+		err = i < 4096 ? i : large[i - 4096];
+		about("%s answered with 0x%x", operations[nr].name, err);
+		if (!pending) {
+			if (!expect_pending(&guest, &request))
+				continue;
+			pending = true;
+			nr_refused = 0;
+		}
+		/* Otherwise KVM could get away with leaving everything as it was. */
+		scribble(&guest, 0xff);
+		if (is_answer(&request, err, &status)) {
+			expect_completed(&guest, answer(&guest, err), &request.regs, status);
+			pending = false;
+		} else if (!expect_refused(&guest, &request, answer(&guest, err))) {
+			pending = false;
+		} else if (++nr_refused == 3) {
+			expect_completed(&guest, answer(&guest, EINVAL), &request.regs,
+					 STATUS_INVALID_OPERAND);
+			pending = false;
+		}
+	}
+	if (pending && !guest.lost)
+		expect_completed(&guest, answer(&guest, 0), &request.regs, STATUS_SUCCESS);
+
+	about("%s not answered", operations[nr].name);
+	if (expect_pending(&guest, &request))
+		expect_completed(&guest, enter(&guest), &request.regs, STATUS_UNSUPPORTED);
+
+	about("%s not answered after a wrong answer", operations[nr].name);
+	if (expect_pending(&guest, &request) &&
+	    expect_refused(&guest, &request, answer(&guest, EPERM)))
+		expect_completed(&guest, enter(&guest), &request.regs, STATUS_UNSUPPORTED);
+	free_guest(&guest);
+}
+
+static void test_scribbled(int unused)
+{
+	static const u8 bytes[] = { 0, 0x5a, 0xff };
+	struct guest guest = create_guest(ALL_OPERATIONS);
+	int nr, i, k;
+	u64 status;
+
+	for (nr = 0; nr < ARRAY_SIZE(operations); nr++) {
+		struct request request = sample_request(&operations[nr]);
+
+		for (i = 0; i < ARRAY_SIZE(statuses); i++) {
+			if (!is_answer(&request, statuses[i].err, &status))
+				continue;
+			for (k = 0; k < ARRAY_SIZE(bytes); k++) {
+				about("%s, overwritten with 0x%x, answered with %u",
+				      operations[nr].name, bytes[k], statuses[i].err);
+				if (!expect_pending(&guest, &request))
+					continue;
+				scribble(&guest, bytes[k]);
+				expect_completed(&guest, answer(&guest, statuses[i].err),
+						 &request.regs, status);
+			}
+		}
+	}
+	free_guest(&guest);
+}
+
+/* What KVM_GET_REGS returns, for a guest that is before or after the call. */
+static void expect_vcpu_regs(struct guest *guest, const struct kvm_regs *wanted, int offset)
+{
+	struct kvm_regs regs, want = *wanted;
+
+	want.rip = insn_address() + offset;
+	want.rsp = guest->call->in.rsp;
+	vcpu_regs_get(guest->vcpu, &regs);
+	regs.rflags &= ~RFLAGS_RF;
+	expect_regs(&regs, &want);
+}
+
+/* The first answer counts, and KVM takes it though it does not enter the guest. */
+static void expect_answered_by(struct guest *guest, const struct request *request, int ret)
+{
+	struct kvm_regs want = completed(&request->regs, STATUS_INVALID_OPERAND);
+
+	if (!expect(ret == -EINTR, "KVM_RUN did not fail with EINTR, but %d (%s)", ret,
+		    outcome_str(ret))) {
+		recover(guest, ret);
+		return;
+	}
+	expect_vcpu_regs(guest, &want, INSN_SIZE);
+	/* Were this an answer, it would be a wrong one. */
+	expect_back(guest, answer(guest, EPERM), &want);
+}
+
+static void test_immediate_exit(int unused)
+{
+	struct guest guest = create_guest(ALL_OPERATIONS);
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(operations); i++) {
+		struct request request = sample_request(&operations[i]);
+
+		about("%s", operations[i].name);
+		if (expect_pending(&guest, &request)) {
+			guest.vcpu->run->coco_get_quote.ret = EINVAL;
+			expect_answered_by(&guest, &request, enter_immediately(&guest));
+		}
+
+		about("%s, with a wrong answer first", operations[i].name);
+		if (!expect_pending(&guest, &request))
+			continue;
+		guest.vcpu->run->coco_get_quote.ret = EPERM;
+		if (!expect_refused(&guest, &request, enter_immediately(&guest)))
+			continue;
+		guest.vcpu->run->coco_get_quote.ret = EINVAL;
+		expect_answered_by(&guest, &request, enter_immediately(&guest));
+	}
+	free_guest(&guest);
+}
+
+static void set_signal_mask(struct kvm_vcpu *vcpu, const sigset_t *set)
+{
+	/* The kernel's sigset_t is shorter than that of the C library. */
+	struct {
+		struct kvm_signal_mask mask;
+		u64 sigset;
+	} __packed arg = { .mask.len = sizeof(arg.sigset) };
+
+	memcpy(&arg.sigset, set, sizeof(arg.sigset));
+	vcpu_ioctl(vcpu, KVM_SET_SIGNAL_MASK, &arg.mask);
+}
+
+/* A signal that is pending all the time, but blocked except in KVM_RUN. */
+static void test_signal(int unused)
+{
+	struct guest guest = create_guest(ALL_OPERATIONS);
+	sigset_t signals, before, in_kvm;
+	struct timespec now = {};
+	int i, ret;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &signals, &before);
+
+	for (i = 0; i < ARRAY_SIZE(operations); i++) {
+		struct request request = sample_request(&operations[i]);
+
+		about("%s", operations[i].name);
+		if (!expect_pending(&guest, &request))
+			continue;
+		in_kvm = before;
+		sigdelset(&in_kvm, SIGUSR1);
+		set_signal_mask(guest.vcpu, &in_kvm);
+		pthread_kill(pthread_self(), SIGUSR1);
+
+		guest.vcpu->run->coco_get_quote.ret = EINVAL;
+		ret = __vcpu_run(guest.vcpu) ? -errno : guest.vcpu->run->exit_reason;
+
+		expect(sigtimedwait(&signals, NULL, &now) == SIGUSR1, "no signal");
+		set_signal_mask(guest.vcpu, &signals);
+		expect_answered_by(&guest, &request, ret);
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	free_guest(&guest);
+}
+
+static void test_regs(int nr)
+{
+	struct request request = sample_request(&operations[nr]);
+	struct guest guest = create_guest(ALL_OPERATIONS);
+	struct kvm_regs regs, want;
+	int i;
+
+	about("%s, registers read", operations[nr].name);
+	if (expect_pending(&guest, &request)) {
+		expect_vcpu_regs(&guest, &request.regs, 0);
+		/* Also if an answer was refused. */
+		if (expect_refused(&guest, &request, answer(&guest, EPERM))) {
+			expect_vcpu_regs(&guest, &request.regs, 0);
+			expect_completed(&guest, answer(&guest, 0), &request.regs,
+					 STATUS_SUCCESS);
+		}
+	}
+
+	about("%s, registers written as they were", operations[nr].name);
+	if (expect_pending(&guest, &request)) {
+		vcpu_regs_get(guest.vcpu, &regs);
+		vcpu_regs_set(guest.vcpu, &regs);
+		if (expect_refused(&guest, &request, answer(&guest, EPERM))) {
+			vcpu_regs_set(guest.vcpu, &regs);
+			expect_completed(&guest, answer(&guest, EINVAL), &request.regs,
+					 STATUS_INVALID_OPERAND);
+		}
+	}
+
+	about("%s, registers that return nothing changed", operations[nr].name);
+	if (expect_pending(&guest, &request)) {
+		vcpu_regs_get(guest.vcpu, &regs);
+		regs.r15 = ~regs.r15;
+		vcpu_regs_set(guest.vcpu, &regs);
+		want = request.regs;
+		want.r15 = regs.r15;
+		expect_completed(&guest, answer(&guest, 0), &want, STATUS_SUCCESS);
+	}
+
+	/* To after the call, where the guest stores its registers. */
+	about("%s, RIP changed", operations[nr].name);
+	if (expect_pending(&guest, &request)) {
+		vcpu_regs_get(guest.vcpu, &regs);
+		regs.rip += INSN_SIZE;
+		vcpu_regs_set(guest.vcpu, &regs);
+		expect_back(&guest, answer(&guest, 0), &request.regs);
+	}
+
+	about("%s, RIP and all others changed", operations[nr].name);
+	if (expect_pending(&guest, &request)) {
+		vcpu_regs_get(guest.vcpu, &regs);
+		for (i = 0; i < ARRAY_SIZE(reg_names); i++)
+			((u64 *)&want)[i] = ~((u64 *)&request.regs)[i];
+		want.rsp = regs.rsp;
+		want.rip = regs.rip + INSN_SIZE;
+		want.rflags = X86_EFLAGS_FIXED;
+		vcpu_regs_set(guest.vcpu, &want);
+		expect_back(&guest, answer(&guest, EINVAL), &want);
+	}
+
+	about("%s, after a dropped request", operations[nr].name);
+	expect_request(&guest, &request);
+	free_guest(&guest);
+}
+
+static void test_destroyed(int unused)
+{
+	int i;
+
+	for (i = 0; i < 50; i++) {
+		const struct operation *operation = &operations[i % ARRAY_SIZE(operations)];
+		struct request request = sample_request(operation);
+		struct guest guest = create_guest(ALL_OPERATIONS);
+
+		about("%s in VM %d", operation->name, i);
+		if (expect_pending(&guest, &request) && i & 1)
+			expect_refused(&guest, &request, answer(&guest, EPERM));
+		free_guest(&guest);
+	}
+}
+
+#define NR_THREADS		2
+#define CALLS_PER_THREAD	200
+
+struct thread {
+	pthread_t thread;
+	struct guest guest;
+	int nr;
+};
+
+static pthread_barrier_t barrier;
+
+static void *call_at_once(void *arg)
+{
+	struct thread *thread = arg;
+	struct guest *guest = &thread->guest;
+	int i, k;
+
+	pthread_barrier_wait(&barrier);
+	for (i = 0; i < CALLS_PER_THREAD; i++) {
+		struct request request;
+		u64 status;
+
+		/* The other vCPU has neither this gpa and size, nor this vector. */
+		k = i * NR_THREADS + thread->nr;
+		if (i & 1)
+			request = notify_request(32 + k % 224);
+		else
+			request = quote_request(k * SIZE_4K, (k + 1) * SIZE_4K);
+		request.regs.r15 = k;
+
+		about("vCPU %d, call %d", thread->nr, i);
+		if (!expect_pending(guest, &request))
+			continue;
+		expect_vcpu_regs(guest, &request.regs, 0);
+		k %= ARRAY_SIZE(statuses);
+		if (!is_answer(&request, statuses[k].err, &status))
+			k = 0;
+		expect_completed(guest, answer(guest, statuses[k].err), &request.regs,
+				 statuses[k].status);
+	}
+	return NULL;
+}
+
+static void test_two_vcpus(int unused)
+{
+	struct kvm_vm *vm = create_vm(KVM_X86_SW_PROTECTED_VM, ALL_OPERATIONS);
+	struct thread threads[NR_THREADS];
+	int i;
+
+	for (i = 0; i < NR_THREADS; i++) {
+		threads[i].nr = i;
+		threads[i].guest = add_vcpu(vm, i, 0);
+	}
+	pthread_barrier_init(&barrier, NULL, NR_THREADS);
+	for (i = 0; i < NR_THREADS; i++)
+		kvm_pthread_create(&threads[i].thread, NULL, call_at_once, &threads[i]);
+	for (i = 0; i < NR_THREADS; i++)
+		kvm_pthread_join(threads[i].thread, NULL);
+	pthread_barrier_destroy(&barrier);
+	kvm_vm_free(vm);
+}
+
+static void test_default_vm(int unused)
+{
+	static const u64 leaves[] = {
+		GET_TD_VM_CALL_INFO, MAP_GPA, GET_QUOTE, REPORT_FATAL_ERROR,
+		SETUP_EVENT_NOTIFY, 0, ~0ull,
+	};
+	struct kvm_vm *vm = create_vm(VM_TYPE_DEFAULT, 0);
+	struct guest guest = add_vcpu(vm, 0, 0);
+	struct kvm_regs regs;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(leaves); i++) {
+		about("leaf 0x%lx", (unsigned long)leaves[i]);
+		regs = new_regs(leaves[i]);
+		expect_no_hypercall(&guest, &regs);
+	}
+	for (i = 0; i < ARRAY_SIZE(operations); i++) {
+		about("%s", operations[i].name);
+		regs = sample_request(&operations[i]).regs;
+		expect_no_hypercall(&guest, &regs);
+	}
+	free_guest(&guest);
+}
+
+static void test_r10(int unused)
+{
+	struct guest guest = create_guest(ALL_OPERATIONS);
+	int i, bit;
+
+	for (i = 0; i < ARRAY_SIZE(operations); i++) {
+		struct request request = sample_request(&operations[i]);
+
+		for (bit = 0; bit < 64; bit++) {
+			about("%s, bit %d of R10", operations[i].name, bit);
+			request.regs.r10 = 1ull << bit;
+			expect_no_hypercall(&guest, &request.regs);
+		}
+		about("%s, R10 ~0", operations[i].name);
+		request.regs.r10 = ~0ull;
+		expect_no_hypercall(&guest, &request.regs);
+		about("%s, R10 0", operations[i].name);
+		request.regs.r10 = 0;
+		expect_request(&guest, &request);
+	}
+	free_guest(&guest);
+}
+
+/* All that CPL 3 needs to get at the stub. */
+static void make_user_page(struct kvm_vm *vm, u64 gva)
+{
+	u64 *pte, *table = addr_gpa2hva(vm, vm->mmu.pgd);
+	int level;
+
+	for (level = vm->mmu.pgtable_levels; level; level--) {
+		pte = &table[gva >> (12 + 9 * (level - 1)) & 0x1ff];
+		*pte |= BIT_ULL(2);
+		table = addr_gpa2hva(vm, *pte & GENMASK_ULL(51, 12));
+	}
+}
+
+/* CPL 0 and 3 in 64-bit mode, CPL 0 in 32-bit mode, with the stub. */
+static void test_modes(int unused)
+{
+	static const struct {
+		const char *name;
+		int cpl;
+		bool is_64_bit;
+		int rax;
+	} modes[] = {
+		{ "CPL 0, 64-bit mode", 0, true, 0 },
+		{ "CPL 3, 64-bit mode", 3, true, -KVM_EPERM },
+		{ "CPL 0, 32-bit mode", 0, false, -KVM_ENOSYS },
+	};
+	int i, ret;
+
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		struct kvm_vm *vm = create_vm(KVM_X86_SW_PROTECTED_VM, ALL_OPERATIONS);
+		struct kvm_regs regs, want;
+		struct kvm_sregs sregs;
+		struct guest guest;
+		struct kvm_run *run;
+
+		make_user_page(vm, (u64)tdvmcall_stub);
+		guest = add_vcpu(vm, 0, 0);
+		run = guest.vcpu->run;
+
+		vcpu_regs_get(guest.vcpu, &regs);
+		want = new_regs(GET_TD_VM_CALL_INFO);
+		want.r12 = 0;
+		want.rsp = regs.rsp;
+		want.rip = (u64)tdvmcall_stub;
+		want.rflags = X86_EFLAGS_FIXED | RFLAGS_IOPL_3;
+		vcpu_regs_set(guest.vcpu, &want);
+
+		vcpu_sregs_get(guest.vcpu, &sregs);
+		sregs.cs.dpl = modes[i].cpl;
+		sregs.cs.selector |= modes[i].cpl;
+		sregs.ss.dpl = modes[i].cpl;
+		sregs.ss.selector |= modes[i].cpl;
+		sregs.cs.l = modes[i].is_64_bit;
+		sregs.cs.db = !modes[i].is_64_bit;
+		vcpu_sregs_set(guest.vcpu, &sregs);
+
+		about("%s", modes[i].name);
+		ret = _vcpu_run(guest.vcpu) ? -errno : run->exit_reason;
+		if (expect(ret == KVM_EXIT_IO && run->io.port == STUB_PORT,
+			   "the call did not return, but %d (%s)", ret, outcome_str(ret))) {
+			vcpu_regs_get(guest.vcpu, &regs);
+			expect((u32)regs.rax == (u32)modes[i].rax, "EAX is 0x%x",
+			       (u32)regs.rax);
+		}
+		/* Out of 64-bit mode, the other halves are nobody's business. */
+		if (ret == KVM_EXIT_IO && modes[i].is_64_bit) {
+			want.rax = modes[i].rax;
+			if (!want.rax) {
+				want.r11 = 0;
+				want.r13 = 0;
+				want.r14 = 0;
+			}
+			/* OUT may be complete or not. */
+			want.rip = regs.rip;
+			want.rflags = regs.rflags;
+			expect_regs(&regs, &want);
+		}
+		free_guest(&guest);
+	}
+}
+
+static const struct {
+	const char *name;
+	void (*run)(int arg);
+	int arg;
+} tests[] = {
+	{ "status table of the kernel", test_status_table },
+	{ "KVM_CHECK_EXTENSION", test_check_extension },
+	{ "KVM_ENABLE_CAP", test_enable_cap },
+	{ "the last bitmap counts", test_last_bitmap },
+	{ "KVM_EXIT_TDX by default", test_disabled, 0 },
+	{ "KVM_EXIT_TDX with bitmap 0 after 7", test_disabled, ALL_OPERATIONS },
+	{ "GetQuote, valid", test_valid_quotes, 0 },
+	{ "GetQuote, valid, MAXPHYADDR 36", test_valid_quotes, 36 },
+	{ "GetQuote, valid, MAXPHYADDR 40", test_valid_quotes, 40 },
+	{ "GetQuote, valid, MAXPHYADDR 51", test_valid_quotes, 51 },
+	{ "GetQuote, valid, MAXPHYADDR 52", test_valid_quotes, 52 },
+	{ "GetQuote, invalid", test_invalid_quotes, 0 },
+	{ "GetQuote, invalid, MAXPHYADDR 36", test_invalid_quotes, 36 },
+	{ "GetQuote, invalid, MAXPHYADDR 40", test_invalid_quotes, 40 },
+	{ "GetQuote, invalid, MAXPHYADDR 51", test_invalid_quotes, 51 },
+	{ "GetQuote, invalid, MAXPHYADDR 52", test_invalid_quotes, 52 },
+	{ "SetupEventNotifyInterrupt", test_vectors },
+	{ "ReportFatalError, messages", test_messages },
+	{ "ReportFatalError, error codes", test_error_codes },
+	{ "ReportFatalError, addresses", test_fatal_gpas, 0 },
+	{ "ReportFatalError, addresses, MAXPHYADDR 36", test_fatal_gpas, 36 },
+	{ "ReportFatalError, addresses, MAXPHYADDR 52", test_fatal_gpas, 52 },
+	{ "GetTdVmCallInfo", test_info },
+	{ "unknown leaves, bitmap 7", test_unknown_leaves, ALL_OPERATIONS },
+	{ "unknown leaves, bitmap 4", test_unknown_leaves, KVM_COCO_EXIT_FATAL_ERROR },
+	{ "operations with each bitmap", test_bitmaps },
+	{ "answers to GetQuote", test_answers, 0 },
+	{ "answers to SetupEventNotifyInterrupt", test_answers, 1 },
+	{ "answers to ReportFatalError", test_answers, 2 },
+	{ "struct kvm_run overwritten", test_scribbled },
+	{ "immediate_exit", test_immediate_exit },
+	{ "pending signal", test_signal },
+	{ "registers during GetQuote", test_regs, 0 },
+	{ "registers during SetupEventNotifyInterrupt", test_regs, 1 },
+	{ "registers during ReportFatalError", test_regs, 2 },
+	{ "VM destroyed with a request pending", test_destroyed },
+	{ "two vCPUs at once", test_two_vcpus },
+	{ "default VM", test_default_vm },
+	{ "R10 not 0", test_r10 },
+	{ "CPL 3 and 32-bit mode", test_modes },
+};
+
+/* What mainline's exits are tried with, besides what new_regs() has. */
+static const struct {
+	u64 leaf;
+	u64 r12;
+	u64 r13;
+} mainline_calls[] = {
+	{ GET_TD_VM_CALL_INFO, 0, 0 },
+	{ GET_TD_VM_CALL_INFO, 1, 0 },
+	{ GET_TD_VM_CALL_INFO, 2, 0 },
+	{ GET_TD_VM_CALL_INFO, -1ull, 0 },
+	{ GET_QUOTE, SHARED | 0x5000, 0x1000 },
+	{ GET_QUOTE, SHARED | 0x5001, 0 },
+	{ GET_QUOTE, SHARED | 0x5000, -1ull },
+	{ GET_QUOTE, -1ull, 0x123 },
+	{ GET_QUOTE, 0x5000, 0x1000 },
+	{ GET_QUOTE, ~SHARED, 0x1000 },
+	{ SETUP_EVENT_NOTIFY, 0, 0 },
+	{ SETUP_EVENT_NOTIFY, 31, 0 },
+	{ SETUP_EVENT_NOTIFY, 32, 0 },
+	{ SETUP_EVENT_NOTIFY, 255, 0 },
+	{ SETUP_EVENT_NOTIFY, 256, 0 },
+	{ SETUP_EVENT_NOTIFY, BIT_ULL(32) | 32, 0 },
+	{ SETUP_EVENT_NOTIFY, -1ull, 0 },
+	{ REPORT_FATAL_ERROR, 0, 0 },
+	{ REPORT_FATAL_ERROR, GPA_VALID | 0x123456789, SHARED | 0x7000 },
+	{ REPORT_FATAL_ERROR, -1ull, -1ull },
+	{ MAP_GPA, SHARED, 0x1000 },
+	{ 0, 0, 0 },
+	{ 0x10005, 1, 2 },
+	{ -1ull, -1ull, -1ull },
+};
+
+/*
+ * One line: the call, the exit with all of the union up to the last word that is
+ * not 0, if there is one, and the registers that the guest has after an answer
+ * that mainline passes on as it is.
+ */
+static void show_call(struct guest *guest, int call, char *line, size_t size)
+{
+	struct kvm_regs regs = new_regs(mainline_calls[call].leaf), *out;
+	struct kvm_run *run = guest->vcpu->run;
+	const u64 *words = (const u64 *)run->padding;
+	int ret, i, len, nr_words = sizeof(run->padding) / sizeof(u64);
+
+	regs.r12 = mainline_calls[call].r12;
+	regs.r13 = mainline_calls[call].r13;
+	memset(run->padding, 0, sizeof(run->padding));
+	ret = start(guest, &regs);
+
+	len = snprintf(line, size, "%llx(%llx,%llx)", (unsigned long long)regs.r11,
+		       (unsigned long long)regs.r12, (unsigned long long)regs.r13);
+	if (ret != KVM_EXIT_IO) {
+		while (nr_words && !words[nr_words - 1])
+			nr_words--;
+		len += snprintf(line + len, size - len, " exit %d:", ret);
+		for (i = 0; i < nr_words; i++)
+			len += snprintf(line + len, size - len, "%lx,", (unsigned long)words[i]);
+
+		/* R10 to R14 of GetTdVmCallInfo, R10 of all others */
+		run->tdx.unknown.ret = 0xabc;
+		for (i = 0; i < 4; i++)
+			run->tdx.unknown.data[i + 1] = 0x1000 + i;
+		ret = enter(guest);
+	}
+	out = &guest->call->out;
+	snprintf(line + len, size - len, " back %d:%llx,%llx,%llx,%llx,%llx,%llx", ret,
+		 (unsigned long long)out->rax, (unsigned long long)out->r10,
+		 (unsigned long long)out->r11, (unsigned long long)out->r12,
+		 (unsigned long long)out->r13, (unsigned long long)out->r14);
+}
+
+static void compare_with_record(const char *path)
+{
+	struct guest guest = create_guest(0);
+	char line[1024], recorded[1024];
+	FILE *record = NULL;
+	bool same;
+	int i;
+
+	if (path) {
+		record = fopen(path, "r");
+		TEST_ASSERT(record, "Cannot open %s, errno %d", path, errno);
+	}
+	ksft_set_plan(ARRAY_SIZE(mainline_calls));
+	for (i = 0; i < ARRAY_SIZE(mainline_calls); i++) {
+		show_call(&guest, i, line, sizeof(line));
+		printf("record: %s\n", line);
+
+		recorded[0] = 0;
+		while (record && fgets(recorded, sizeof(recorded), record) && recorded[0] == '#')
+			;
+		recorded[strcspn(recorded, "\n")] = 0;
+		same = !record || !strcmp(line, recorded);
+		if (!same)
+			ksft_print_msg("recorded: %s\n", recorded);
+		ksft_test_result(same, "call %d\n", i);
+	}
+	if (record)
+		fclose(record);
+	free_guest(&guest);
+	ksft_finished();
+}
+
+/*
+ * Ticks of a call that userspace answers, and of one that KVM answers, to be
+ * counted by an emulator whose TSC counts instructions.
+ */
+static void show_ticks(const char *what, u64 bitmap)
+{
+	struct guest guest = create_guest(bitmap);
+	struct request request = sample_request(&operations[0]);
+	struct kvm_regs info = new_regs(GET_TD_VM_CALL_INFO);
+	u64 ticks, info_ticks;
+	int i;
+
+	info.r12 = 0;
+	for (i = 0; i < NR_BENCH_ROUNDS; i++) {
+		ticks = rdtsc();
+		start(&guest, &info);
+		info_ticks = rdtsc() - ticks;
+
+		ticks = rdtsc();
+		start(&guest, &request.regs);
+		answer(&guest, 0);
+		ticks = rdtsc() - ticks;
+
+		/* The first rounds fault in what the others find. */
+		if (i < NR_BENCH_ROUNDS / 10)
+			continue;
+		printf("bench: tdvmcall_%s_info %lu\n", what, (unsigned long)info_ticks);
+		printf("bench: tdvmcall_%s_quote %lu\n", what, (unsigned long)ticks);
+	}
+	free_guest(&guest);
+}
+
+static void help(const char *name)
+{
+	printf("usage: %s [-h] [-s seed] [-m] [-r record] [-b]\n", name);
+	printf(" -s: seed of the random leaves (default: the time)\n");
+	printf(" -m: show mainline's exits\n");
+	printf(" -r: compare mainline's exits with those of a record\n");
+	printf(" -b: show TSC ticks of calls, with mainline's exits and the others\n");
+	exit(0);
+}
+
+int main(int argc, char *argv[])
+{
+	unsigned int seed = time(NULL);
+	const char *record = NULL;
+	bool mainline = false, ticks = false;
+	int i, opt;
+
+	while ((opt = getopt(argc, argv, "hs:mr:b")) != -1) {
+		switch (opt) {
+		case 's':
+			seed = strtoul(optarg, NULL, 0);
+			break;
+		case 'r':
+			record = optarg;
+			mainline = true;
+			break;
+		case 'm':
+			mainline = true;
+			break;
+		case 'b':
+			ticks = true;
+			break;
+		default:
+			help(argv[0]);
+		}
+	}
+
+	TEST_REQUIRE(kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(KVM_X86_SW_PROTECTED_VM));
+	alarm(MAX_SECONDS);
+	if (mainline) {
+		ksft_print_header();
+		compare_with_record(record);
+	}
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_COCO_EXITS));
+	if (ticks) {
+		show_ticks("mainline", 0);
+		show_ticks("coco", ALL_OPERATIONS);
+		return 0;
+	}
+
+	ksft_print_header();
+	ksft_set_plan(ARRAY_SIZE(tests));
+	ksft_print_msg("seed %u\n", seed);
+	srandom(seed);
+
+	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		nr_checks = 0;
+		nr_failed = 0;
+		tests[i].run(tests[i].arg);
+		if (nr_failed)
+			ksft_print_msg("%d of %d checks failed\n", nr_failed, nr_checks);
+		ksft_test_result(nr_checks && !nr_failed, "%s\n", tests[i].name);
+	}
+	ksft_finished();
+}
