@@ -11,28 +11,20 @@ mkdir -p "$2"
 out=$(readlink -f "$2")
 shift 2
 
-# One cache for every checkout: ccache keys by content and checks what it
-# returns.  Paths are made relative to the folder that holds tree and objects,
-# and -fmacro-prefix-map=, which makes __FILE__ the same everywhere, is no content.
-export CCACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/kvm-coco/ccache"
-CCACHE_BASEDIR=$(dirname "$tree")
-export CCACHE_BASEDIR CCACHE_IGNOREOPTIONS="-fmacro-prefix-map=*"
-# Depend mode: without it a miss costs the preprocessor on top of the compiler.
-export CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1 CCACHE_MAXSIZE=4G
 export ARCH=x86_64 KBUILD_BUILD_USER=kvm-coco KBUILD_BUILD_HOST=localhost
-cc="CC=ccache gcc"
-[ -z "${LLVM:-}" ] || cc= # LLVM= reaches make through the environment
-jobs=$(nproc)
-progress() {
-	python3 "$here/progress.py" "$@"
+
+# progress_make WHAT LOG ARGUMENT...
+progress_make() {
+	what=$1 log=$2
+	shift 2
+	python3 "$here/progress.py" "$what" "$log" "$here/kmake.sh" "$(dirname "$tree")" "$@"
 }
 
 python3 "$here/config.py" "$tree" "$out/kernel" "$@"
-# V= is progress.py's: the kernel's V=1 would only be noise here.
-progress "build kernel" "$out/log/kernel.log" \
-	make -C "$tree" O="$out/kernel" ${cc:+"$cc"} -j"$jobs" V=0 bzImage modules
-progress "build headers" "$out/log/headers.log" \
-	make -C "$tree" O="$out/kernel" V=0 headers
+progress_make "build kernel" "$out/log/kernel.log" \
+	-C "$tree" O="$out/kernel" bzImage modules
+progress_make "build headers" "$out/log/headers.log" \
+	-C "$tree" O="$out/kernel" headers
 if grep -n 'warning:' "$out/log/kernel.log"; then
 	echo "build: the kernel built with warnings: $out/log/kernel.log" >&2
 	exit 1
@@ -40,9 +32,9 @@ fi
 
 # Static: the machines have no libraries.
 mkdir -p "$out/selftests"
-progress "build selftests" "$out/log/selftests.log" \
-	make -C "$tree/tools/testing/selftests/kvm" OUTPUT="$out/selftests" ARCH=x86 \
-	${cc:+"$cc"} -j"$jobs" V=0 KHDR_INCLUDES="-isystem $out/kernel/usr/include" \
+progress_make "build selftests" "$out/log/selftests.log" \
+	-C "$tree/tools/testing/selftests/kvm" OUTPUT="$out/selftests" ARCH=x86 \
+	KHDR_INCLUDES="-isystem $out/kernel/usr/include" \
 	LDLIBS="-static -ldl -luuid"
 
 image=$out/image
@@ -58,4 +50,4 @@ for dir in . x86; do
 		strip -o "$image/selftests/$dir/$(basename "$program")" "$program"
 	done
 done
-ccache gcc -Wall -Wextra -O2 -static -o "$image/init" "$here/boot/init.c"
+gcc -Wall -Wextra -O2 -static -o "$image/init" "$here/boot/init.c"

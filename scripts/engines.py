@@ -19,10 +19,12 @@ CMDLINE = "console=ttyS0,115200 panic=-1 oops=panic printk.devkmsg=on"
 
 END_MARKER = b"# end of plan"
 
+BOCHS_IPS = 200_000_000
+
 BOCHS_RC = """\
 # The newest model that boots an unmodified kernel; it has EPT.
 # ips is virtual speed: seconds in the guest.
-cpu: model=corei7_haswell_4770, count={cpus}, ips=200000000, ignore_bad_msrs=1
+cpu: model=corei7_haswell_4770, count={cpus}, ips={ips}, ignore_bad_msrs=1
 memory: guest=1024, host=1024
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
@@ -90,7 +92,7 @@ def bochs(run_dir, kernel, initrd, cmdline=CMDLINE, cpus=1):
                           capture_output=True, text=True, check=False)
     if made.returncode:
         raise Failed(f"grub-mkrescue {run_dir}/boot.iso: {made.stderr[-500:]}")
-    (run_dir / "bochsrc").write_text(BOCHS_RC.format(dir=run_dir, cpus=cpus))
+    (run_dir / "bochsrc").write_text(BOCHS_RC.format(dir=run_dir, cpus=cpus, ips=BOCHS_IPS))
     # Debian builds Bochs with its debugger, which waits for "continue".
     (run_dir / "bochs.rc").write_text("c\n")
     return ["bochs", "-q", "-f", str(run_dir / "bochsrc"), "-rc", str(run_dir / "bochs.rc")]

@@ -27,7 +27,8 @@ SETS = {"quick": {"all", "quick", "own", "both", "transport"},
         "full": {"all", "quick", "full", "own", "both", "transport", "deep"},
         "debug": {"all", "own", "debug"},
         "base": {"all", "both"},
-        "transport": {"all", "transport"}}
+        "transport": {"all", "transport"},
+        "pinning": {"all", "pinning"}}
 OUTCOMES = ("pass", "skip", "fail")
 # What a kernel prints when something is wrong with it.
 SPLAT = re.compile(r"WARNING: |BUG: |BUG at|Oops|KASAN|KCSAN|UBSAN|INFO: (possible|task|rcu)"
@@ -304,7 +305,7 @@ def main():
     parser.add_argument("--run-dir", type=Path, help="where the logs go")
     parser.add_argument("--check-options", action="store_true",
                         help="only check the options, before the kernel is built")
-    parser.add_argument("--set", choices=("quick", "full", "debug", "transport"), default="quick")
+    parser.add_argument("--set", choices=("quick", "full", "debug", "transport", "pinning"), default="quick")
     parser.add_argument("--engine", default="", help="amd, intel, intel-smp (default: all)")
     parser.add_argument("--tests", default="", help="names or globs")
     parser.add_argument("--base-only", action="store_true", help="leave out the series' tests")

@@ -592,7 +592,7 @@ class Records(unittest.TestCase):
         for engine in run.ENGINES:
             plan = run.read_expected(engine, set().union(*run.SETS.values()))
             tests = [item for item in plan if isinstance(item, run.Test)]
-            self.assertTrue(tests, engine)
+            self.assertGreater(len(tests), 0 if engine == "intel-smp" else 20, engine)
             for test in tests:
                 if test.expect != "pass":
                     self.assertTrue(test.reason, f"{engine}: {test.name} gives no reason")

@@ -12,7 +12,6 @@ out=$(readlink -f "$1")
 tree=$out/linux-7.3
 work=$out/transport
 subject='KVM: x86: Let software-protected VMs make TDVMCALLs'
-export CCACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/kvm-coco/ccache"
 
 commit=$(git -C "$tree" log --format='%H %s' base..HEAD | sed -n "s/ $subject\$//p")
 [ -n "$commit" ] || { echo "transport: no commit '$subject' in $tree" >&2; exit 1; }
@@ -20,13 +19,7 @@ rm -rf "$work"
 mkdir -p "$work"
 git -C "$tree" worktree prune
 git -C "$tree" worktree add -q --detach "$work/tree" "$commit"
-python3 "$root/scripts/progress.py" "build KVM with the transport only" "$work/build.log" \
-	make -C "$work/tree" O="$out/kernel" M="$work/tree/arch/x86/kvm" ARCH=x86_64 \
-	"CC=ccache gcc" -j"$(nproc)" V=0 modules
-cp -al "$out/image" "$work/image"
-for module in kvm kvm-amd kvm-intel; do
-	ln -f "$work/tree/arch/x86/kvm/$module.ko" "$work/image/modules/$module.ko"
-done
+"$root/tests/kvm_modules.sh" "$out" "$work/tree" "$work/tree/arch/x86/kvm" "$work/image"
 git -C "$tree" worktree remove --force "$work/tree"
 python3 "$root/scripts/run.py" --set transport --engine "amd intel" --build "$work/image" \
 	--init "$out/image/init" --run-dir "$work/run"

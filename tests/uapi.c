@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* kvm_coco.h alone, with the headers of this system, as C or C++, for 32 and 64 bits: the same layout. */
+/* kvm_coco.h with the headers of this system: one layout in C, C++, 32 and 64 bits. */
 #include "kvm_coco.h"
 
 #ifndef __cplusplus

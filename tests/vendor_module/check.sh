@@ -12,7 +12,6 @@ root=$(dirname "$(dirname "$here")")
 out=$(readlink -f "$1")
 work=$out/naive
 copy=$work/tree
-export CCACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/kvm-coco/ccache"
 
 rm -rf "$work"
 mkdir -p "$copy/arch/x86" "$copy/virt"
@@ -20,19 +19,13 @@ cp -r "$out/linux-7.3/arch/x86/kvm" "$copy/arch/x86"
 cp -r "$out/linux-7.3/virt/kvm" "$copy/virt"
 for variant in pin drop-assertion; do
 	patch -s -p1 -d "$copy" <"$here/$variant.patch"
-	python3 "$root/scripts/progress.py" "build with $variant.patch" "$work/$variant.log" \
-		make -C "$out/linux-7.3" O="$out/kernel" M="$copy/arch/x86/kvm" ARCH=x86_64 \
-		"CC=ccache gcc" -j"$(nproc)" V=0 modules
-	cp -al "$out/image" "$work/$variant"
-	for module in kvm kvm-amd; do
-		ln -f "$copy/arch/x86/kvm/$module.ko" "$work/$variant/modules/$module.ko"
-		mv "$copy/arch/x86/kvm/$module.ko" "$work/"
-	done
+	"$root/tests/kvm_modules.sh" "$out" "$out/linux-7.3" "$copy/arch/x86/kvm" "$work/$variant"
 done
 
-# Both at once: all that the second one does is wait.
+# Both at once: all that the second one does is wait.  It deadlocks after some ten
+# loads, not in each round.
 for variant in pin drop-assertion; do
-	python3 "$root/scripts/run.py" --engine amd --tests vendor_module_test \
+	python3 "$root/scripts/run.py" --engine amd --set pinning \
 		--build "$work/$variant" --init "$out/image/init" \
 		--run-dir "$work/run-$variant" >"$work/run-$variant.out" 2>&1 &
 done
@@ -40,7 +33,7 @@ wait
 
 expect() {
 	if ! grep -aq "$2" "$work/run-$1$3"; then
-		echo "naive-pinning: with $1.patch, no '$2' in $work/run-$1$3" >&2
+		echo "pinning: with $1.patch, no '$2' in $work/run-$1$3" >&2
 		cat "$work/run-$1.out" >&2
 		exit 1
 	fi

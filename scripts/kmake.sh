@@ -1,0 +1,18 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# kmake.sh DIR ARGUMENT...: make, with one compiler cache for every checkout.
+#
+# ccache keys by content and checks what it returns.  Paths are made relative to
+# DIR, the folder that holds tree and objects, and -fmacro-prefix-map=, which makes
+# __FILE__ the same everywhere, is no content.
+set -eu
+
+export CCACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/kvm-coco/ccache"
+export CCACHE_BASEDIR="$1" CCACHE_IGNOREOPTIONS="-fmacro-prefix-map=*"
+# Depend mode: without it a miss costs the preprocessor on top of the compiler.
+export CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1 CCACHE_MAXSIZE=4G
+shift
+cc="CC=ccache gcc"
+[ -z "${LLVM:-}" ] || cc= # LLVM= reaches make through the environment
+# V= is progress.py's: the kernel's V=1 would only be noise here.
+exec make ${cc:+"$cc"} -j"$(nproc)" V=0 "$@"
