@@ -22,7 +22,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps lint
-TARGETS := kselftest check full pinning transport compose refresh apply build base-build \
+TARGETS := kselftest check full pinning transport firmware shared-ranges compose refresh apply build base-build \
            debug-build debug boot shell uapi checkpatch kselftest-install driver-tests bench clean
 
 .PHONY: $(FREE) $(TARGETS) options
@@ -64,8 +64,14 @@ pinning: build ## vendor_module_test has to fail on a KVM that is set up by a pi
 transport: build ## without the new exits, TDVMCALLs exit as with the transport alone
 	@tests/transport.sh $(O)
 
+firmware: build ## the kernel and OVMF negotiate live migration, over two boots
+	@python3 tests/firmware/check.py $(O)
+
 uapi: compose ## the header for VMMs alone, as C and C++, for 32 and 64 bits
 	@tests/uapi.sh $(TREE)
+
+shared-ranges: compose ## the selftests' list of shared ranges on the host, with sanitizers
+	@tests/shared_ranges.sh $(TREE)
 
 compose: deps ## base + series as a git branch in build/linux-7.3
 	@python3 scripts/compose.py $(O)

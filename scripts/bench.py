@@ -44,12 +44,17 @@ GOALS = {"snp_page_plain": ("page allocation, host without SNP", 1.0),
          # From the guest's instruction to userspace and back, less a call without exit;
          # "base" are mainline's exits, of the same kernel, which checks less.
          "tdvmcall": ("TDVMCALL to userspace and back", 1.005),
+         # Of the guest, KVM and userspace, with KVM_EXIT_HYPERCALL on both kernels
+         "map_gpa_hypercall": ("hypercall to userspace and back", 1.005),
+         # "base" is KVM_EXIT_HYPERCALL, of the same kernel
+         "map_gpa_exits": ("exits for a MapGPA of 1 GiB", 1 / 512),
          # 1.2 % of it are the options of the tests, see configs/series.config.
          "load_kvm_amd": ("loading kvm-amd", 1.03),
          "load_kvm_intel": ("loading kvm-intel", 1.02),
          "text": ("text of vmlinux, bytes", 1.0005)}
 EARLY_GOAL = 20
 TDVMCALLS = "test 280 x86/tdvmcall_test -b\n"
+MAP_GPA = "test 280 x86/map_gpa_test -b\n"
 
 
 def build(tree, out):
@@ -79,9 +84,12 @@ def start(name, kernels, engine):
         shutil.copy(ko, root / "modules" / ko.name)
     first = [f"module {m}\n" for m in load_order(root / "modules", f"kvm-{engine}", set())[:-1]]
     guests = []
+    if engine == "amd":
+        shutil.copy(kernels["series"][1] / "image/selftests/x86/map_gpa_test", root / "tests/x86")
+        guests.append(MAP_GPA)
     if (name, engine) == ("series", "amd"):
         for program in ("x86/guest_boot_test", "x86/guest_init", "x86/tdvmcall_test"):
-            shutil.copy(out / "image/selftests" / program, root / "tests" / program)
+            shutil.copy(kernels["series"][1] / "image/selftests" / program, root / "tests" / program)
         for guest, (_, where) in kernels.items():
             (root / "boot" / guest).mkdir(parents=True)
             for file in (where / "image/bzImage", where / "bench/hypercall_bench.ko"):
@@ -142,11 +150,12 @@ def bench(out):
     for (name, _), machine in machines.items():
         found, tests = measured(name, machine)
         numbers[name].update(found)
-        # Two guests and the TDVMCALLs, in this order.
-        for kernel, found in zip([*kernels, "calls"], [found for found in tests if found]):
+        # This kernel's hypercalls, two guests and the TDVMCALLs, in this order.
+        for kernel, found in zip([name, *kernels, "calls"], [found for found in tests if found]):
             numbers.setdefault(kernel, {}).update(found)
     for name, what in (("base", "mainline"), ("series", "coco")):
         calls, no_exit = (numbers["calls"][f"tdvmcall_{what}_{call}"] for call in ("quote", "info"))
+        numbers[name]["map_gpa_exits"] = numbers["series"][f"map_gpa_exits_{what}"]
         numbers[name]["tdvmcall"] = [ticks - statistics.median(no_exit) for ticks in calls]
     lines = [f"{'instructions each':<38}{'base':>8}{'series':>8}{'ratio':>8}{'goal':>11}  spread"]
     missed = []

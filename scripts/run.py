@@ -39,6 +39,8 @@ SPLAT = re.compile(r"WARNING: |BUG: |BUG at|Oops|KASAN|KCSAN|UBSAN|INFO: (possib
 NEEDS = {"x86/guest_boot_test": {"bzImage": "boot/vmlinuz-{release}",
                                  "System.map": "boot/System.map-{release}",
                                  "selftests/x86/guest_init": "tests/x86/guest_init"},
+         "x86/guest_migration_test": {"bzImage": "boot/vmlinuz-{release}",
+                                      "selftests/x86/guest_init": "tests/x86/guest_init"},
          "x86/tdvmcall_test": {EXPECTED / "tdx_exits": "tests/tdx_exits"},
          "x86/vmx_feature_msrs_test": {EXPECTED / "intel.msrs": "tests/intel.msrs"}}
 RESULT = re.compile(rb"^(ok|not ok) (\d+) selftests: kvm: (\S+)(?: # (.*))?$")

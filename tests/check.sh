@@ -9,7 +9,7 @@ set -u
 out=$1
 log=$out/log
 mkdir -p "$log"
-passed=0 failed=0 skipped=0 number=0 total=11
+passed=0 failed=0 skipped=0 number=0 total=13
 started=$(date +%s)
 
 step() {
@@ -41,9 +41,11 @@ step driver-tests make driver-tests
 if step build make build; then
 	step checkpatch make checkpatch
 	step uapi make uapi
+	step shared-ranges make shared-ranges
 	step base-build make base-build && step full make full
 	step pinning make pinning
 	step transport make transport
+	step firmware make firmware
 	step debug-build make debug-build && step debug make debug
 fi
 echo "logs of all steps: $log"

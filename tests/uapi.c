@@ -27,3 +27,17 @@ AT(kvm_coco_fatal_error, error_code, 8);
 AT(kvm_coco_fatal_error, gpa, 16);
 AT(kvm_coco_fatal_error, message, 24);
 SIZE(kvm_coco_fatal_error, 96);
+
+AT(kvm_coco_map_gpa_range, ret, 0);
+AT(kvm_coco_map_gpa_range, flags, 4);
+AT(kvm_coco_map_gpa_range, gpa, 8);
+AT(kvm_coco_map_gpa_range, size, 16);
+AT(kvm_coco_map_gpa_range, done, 24);
+AT(kvm_coco_map_gpa_range, page_shift, 32);
+AT(kvm_coco_map_gpa_range, source, 36);
+SIZE(kvm_coco_map_gpa_range, 40);
+
+AT(kvm_coco_migration_control, ret, 0);
+AT(kvm_coco_migration_control, flags, 4);
+AT(kvm_coco_migration_control, value, 8);
+SIZE(kvm_coco_migration_control, 16);

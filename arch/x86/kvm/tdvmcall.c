@@ -10,7 +10,7 @@
 
 static struct tdx_module_args *tdvmcall_args(struct kvm_vcpu *vcpu)
 {
-	return &vcpu->arch.tdvmcall.args;
+	return vcpu->arch.tdvmcall.args;
 }
 
 static int tdvmcall_finish(struct kvm_vcpu *vcpu, u64 status)
@@ -140,14 +140,14 @@ static int get_info(struct kvm_vcpu *vcpu)
 
 /*
  * Handle the TDVMCALL in @args, of which @rax is no part, but is reported along
- * with a fatal error.  @finish gives R10 to R14 of vcpu->arch.tdvmcall.args back
- * to the guest, now or after an exit to userspace, and returns what the handler
- * of a VM-Exit returns, like this function.
+ * with a fatal error.  @finish gives R10 to R14 of @args back to the guest, now
+ * or after an exit to userspace, and returns what the handler of a VM-Exit
+ * returns, like this function.  The registers in @args stay until then.
  */
-int kvm_tdvmcall(struct kvm_vcpu *vcpu, const struct tdx_module_args *args,
+int kvm_tdvmcall(struct kvm_vcpu *vcpu, struct tdx_module_args *args,
 		 unsigned long rax, int (*finish)(struct kvm_vcpu *vcpu))
 {
-	vcpu->arch.tdvmcall.args = *args;
+	vcpu->arch.tdvmcall.args = args;
 	vcpu->arch.tdvmcall.rax = rax;
 	vcpu->arch.tdvmcall.finish = finish;
 

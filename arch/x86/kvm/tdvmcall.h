@@ -4,7 +4,7 @@
 
 #include <linux/kvm_host.h>
 
-int kvm_tdvmcall(struct kvm_vcpu *vcpu, const struct tdx_module_args *args,
+int kvm_tdvmcall(struct kvm_vcpu *vcpu, struct tdx_module_args *args,
 		 unsigned long rax, int (*finish)(struct kvm_vcpu *vcpu));
 
 #endif /* ARCH_X86_KVM_TDVMCALL_H */

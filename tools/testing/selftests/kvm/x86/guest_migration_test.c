@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a Linux guest writes to MSR_KVM_MIGRATION_CONTROL, and when.
+ *
+ * The guest takes CPU 1 offline and online, hibernates up to where the last CPU
+ * is suspended, starts another kernel by kexec, crashes, and reboots.  None but
+ * the last three may clear the MSR, each once.
+ *
+ * Only an SEV guest allows its migration by itself.  Another one is made to,
+ * with -m, by the parameter of the module kvm_migration_test.
+ */
+#include <libgen.h>
+#include <linux/kvm_para.h>
+#include <sys/utsname.h>
+
+#include "kselftest.h"
+#include "kvm_util.h"
+#include "linux_guest.h"
+#include "processor.h"
+#include "test_util.h"
+
+#define MAX_WRITES	64
+#define NR_VCPUS	2
+
+#define KVM_CPUID_FEATURES_LEAF	(KVM_CPUID_SIGNATURE + 1)
+
+/* For two kernels at a time, one of them in memory that the other reserves. */
+#define GUEST_MEM_SIZE	(SZ_512M + SZ_256M)
+/*
+ * kexec leaves the APIC enabled.  If it is an x2APIC and there is no ACPI, the
+ * next kernel has no driver for it yet when the first asynchronous #PF arrives.
+ */
+#define CMDLINE		"retain_initrd crashkernel=192M nox2apic -- "
+
+struct options {
+	char kernel[PATH_MAX];
+	const char *module;
+	int seconds;
+	bool defective;
+} options = { .seconds = 110 };
+
+struct write {
+	char step[32];
+	u64 value;
+};
+
+struct watch {
+	bool refuse;
+	/* Written by the guest's console, read by whichever vCPU exits. */
+	pthread_mutex_t lock;
+	char step[32];
+	struct write writes[MAX_WRITES];
+	int nr_writes;
+};
+
+/* How often 0 and KVM_MIGRATION_READY are written in one step. */
+struct expected {
+	const char *step;
+	int cleared;
+	int ready;
+};
+
+struct scenario {
+	const char *name;
+	const char *steps;
+	bool absent;		/* in CPUID */
+	bool refuse;
+	bool ready;		/* needs the module */
+	bool crashes;
+	const char *says;
+	struct expected expected[8];
+	/* What kernels do that take the MSR for one of each CPU. */
+	struct expected defective[8];
+};
+
+static const struct scenario scenarios[] = {
+	{
+		.name = "never allowed",
+		.steps = "offline online hibernate kexec",
+		.expected = { { "kexec", 1 }, { "reboot", 1 } },
+		.defective = { { "offline", 1 }, { "hibernate", 2 }, { "kexec", 2 },
+			       { "reboot", 2 } },
+	}, {
+		.name = "allowed",
+		.steps = "offline online hibernate kexec",
+		.ready = true,
+		.expected = { { "boot", 0, 1 }, { "hibernate", 1, 1 }, { "kexec", 1 },
+			      { "reboot", 1 } },
+	}, {
+		.name = "crash",
+		.steps = "crash",
+		.crashes = true,
+		.expected = { { "crash", 1 }, { "reboot", 1 } },
+	}, {
+		.name = "refused by the host",
+		.steps = "offline online",
+		.refuse = true,
+		.says = "host refuses 0x0 in MSR_KVM_MIGRATION_CONTROL",
+		.expected = { { "reboot", 1 } },
+	}, {
+		.name = "not offered in CPUID",
+		.steps = "offline online",
+		.absent = true,
+	},
+};
+
+/* PID 1 says which step it takes before it does. */
+static void watch_line(struct linux_guest *guest, const char *line)
+{
+	struct watch *watch = guest->private;
+	const char *says = strstr(line, "guest_init: ");
+	char step[32];
+
+	if (!says)
+		return;
+	says += strlen("guest_init: ");
+	if (!strncmp(says, "done", 4))
+		strcpy(step, "reboot");
+	else if (sscanf(says, "step %31s", step) != 1)
+		return;
+
+	pthread_mutex_lock(&watch->lock);
+	strcpy(watch->step, step);
+	pthread_mutex_unlock(&watch->lock);
+}
+
+static bool handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+{
+	struct watch *watch = guest->private;
+	struct kvm_run *run = vcpu->run;
+	struct write *write;
+
+	if (run->exit_reason != KVM_EXIT_X86_WRMSR ||
+	    run->msr.index != MSR_KVM_MIGRATION_CONTROL)
+		return false;
+
+	pthread_mutex_lock(&watch->lock);
+	if (watch->nr_writes < MAX_WRITES) {
+		write = &watch->writes[watch->nr_writes++];
+		strcpy(write->step, watch->step);
+		write->value = run->msr.data;
+	}
+	pthread_mutex_unlock(&watch->lock);
+	run->msr.error = watch->refuse;
+	return true;
+}
+
+static void watch_msr(struct kvm_vm *vm)
+{
+	u8 denied[8] = {};
+	struct kvm_msr_filter filter = {
+		.flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
+		.ranges[0] = {
+			.flags = KVM_MSR_FILTER_WRITE,
+			.base = MSR_KVM_MIGRATION_CONTROL,
+			.nmsrs = 1,
+			.bitmap = denied,
+		},
+	};
+
+	vm_enable_cap(vm, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER);
+	vm_ioctl(vm, KVM_X86_SET_MSR_FILTER, &filter);
+}
+
+static struct linux_guest *create_guest(struct watch *watch, const struct scenario *scenario)
+{
+	char cmdline[512] = CMDLINE, self[PATH_MAX] = "", init[PATH_MAX + 16], name[64];
+	struct linux_guest_file files[3];
+	struct linux_guest_params params = {
+		.kernel = options.kernel,
+		.cmdline = cmdline,
+		.files = files,
+		.nr_vcpus = NR_VCPUS,
+		.mem_size = GUEST_MEM_SIZE,
+	};
+	struct linux_guest *guest;
+	int i;
+
+	TEST_ASSERT(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0,
+		    "readlink(/proc/self/exe), errno %d", errno);
+	snprintf(init, sizeof(init), "%s/guest_init", dirname(self));
+	files[params.nr_files++] = (struct linux_guest_file){ "init", init, .mode = 0755 };
+	files[params.nr_files++] =
+		(struct linux_guest_file){ "kernel", options.kernel, .mode = 0644 };
+	if (scenario->ready) {
+		strcpy(name, "modules/kvm_migration_test.ko");
+		files[params.nr_files++] =
+			(struct linux_guest_file){ name, options.module, .mode = 0644 };
+		strcat(cmdline, "kvm_migration_test.ko,declare_ready=1 ");
+	}
+	strcat(cmdline, scenario->steps);
+
+	guest = linux_guest_create(&params);
+	guest->private = watch;
+	guest->exit = handle_exit;
+	guest->line = watch_line;
+	watch_msr(guest->vm);
+	for (i = 0; i < guest->nr_vcpus && !scenario->absent; i++) {
+		vcpu_get_cpuid_entry(guest->vcpus[i], KVM_CPUID_FEATURES_LEAF)->eax |=
+			BIT(KVM_FEATURE_MIGRATION_CONTROL);
+		vcpu_set_cpuid(guest->vcpus[i]);
+	}
+	return guest;
+}
+
+static int count_writes(const struct watch *watch, const char *step, u64 value)
+{
+	int i, nr = 0;
+
+	for (i = 0; i < watch->nr_writes; i++)
+		nr += !strcmp(watch->writes[i].step, step) && watch->writes[i].value == value;
+	return nr;
+}
+
+static int count_lines(struct linux_guest *guest, const char *text)
+{
+	const char *line = NULL;
+	int nr = 0;
+
+	while ((line = linux_guest_next_line(guest, line)))
+		nr += !!strstr(line, text);
+	return nr;
+}
+
+#define check(condition, fmt, ...)						\
+do {										\
+	if (!(condition)) {							\
+		ksft_print_msg("%s: " fmt "\n", scenario->name, ##__VA_ARGS__);	\
+		ok = false;							\
+	}									\
+} while (0)
+
+static bool check_writes(const struct scenario *scenario, const struct watch *watch)
+{
+	const struct expected *expected = options.defective ? scenario->defective :
+							      scenario->expected;
+	int i, nr_expected = 0;
+	bool ok = true;
+
+	for (; expected->step; expected++) {
+		int cleared = count_writes(watch, expected->step, 0);
+		int ready = count_writes(watch, expected->step, KVM_MIGRATION_READY);
+
+		check(cleared == expected->cleared && ready == expected->ready,
+		      "%s: cleared %d times for %d, set %d times for %d", expected->step,
+		      cleared, expected->cleared, ready, expected->ready);
+		nr_expected += expected->cleared + expected->ready;
+	}
+	check(watch->nr_writes == nr_expected, "%d writes for %d", watch->nr_writes, nr_expected);
+	for (i = 0; i < watch->nr_writes && !ok; i++)
+		ksft_print_msg("  write of 0x%lx: %s\n", watch->writes[i].value,
+			       watch->writes[i].step);
+	return ok;
+}
+
+static bool boot(const struct scenario *scenario)
+{
+	bool restarts = scenario->crashes || strstr(scenario->steps, "kexec");
+	struct watch watch = { .refuse = scenario->refuse, .step = "boot" };
+	struct linux_guest *guest;
+	struct linux_guest_ktap ktap;
+	enum linux_guest_end end;
+	const char *splat;
+	bool ok = true;
+
+	pthread_mutex_init(&watch.lock, NULL);
+	guest = create_guest(&watch, scenario);
+	end = linux_guest_run(guest, options.seconds);
+	splat = linux_guest_splat(guest);
+
+	check(end == LINUX_GUEST_RESET, "the guest ended by %s %s", linux_guest_end_str(end),
+	      guest->error);
+	check(linux_guest_find(guest, "guest_init: done"), "PID 1 of the guest did not end");
+	check(count_lines(guest, "CPUs online") == 1 + restarts, "%d kernels were started",
+	      count_lines(guest, "CPUs online"));
+	check(!count_lines(guest, " failed, errno "), "a step failed");
+	check(scenario->crashes || !splat, "the guest's kernel says: %s", splat);
+	check(!scenario->says || count_lines(guest, scenario->says) == 1,
+	      "not one line '%s'", scenario->says);
+	if (scenario->ready) {
+		ktap = linux_guest_ktap(guest, "kvm_migration");
+		check(ktap.status == LINUX_GUEST_KTAP_PASSED && ktap.nr_passed,
+		      "suite kvm_migration: status %d, %d passed, %d failed, %d skipped",
+		      ktap.status, ktap.nr_passed, ktap.nr_failed, ktap.nr_skipped);
+	}
+	ok &= check_writes(scenario, &watch);
+
+	if (!ok)
+		linux_guest_print_console(guest, 60);
+	linux_guest_free(guest);
+	return ok;
+}
+
+static bool is_wanted(const struct scenario *scenario)
+{
+	return !options.defective || scenario->defective[0].step;
+}
+
+static void help(const char *name)
+{
+	printf("Usage: %s [-k bzImage] [-m kvm_migration_test.ko] [-t seconds] [-d]\n"
+	       " -k: kernel of the guest, default /boot/vmlinuz-RELEASE\n"
+	       " -m: the module that allows the guest's migration\n"
+	       " -t: the most that one guest may take, default %d s\n"
+	       " -d: the kernel takes the MSR for one of each CPU\n",
+	       name, options.seconds);
+	exit(KSFT_FAIL);
+}
+
+int main(int argc, char *argv[])
+{
+	int i, opt, nr_tests = 0;
+	struct utsname uts;
+
+	uname(&uts);
+	snprintf(options.kernel, sizeof(options.kernel), "/boot/vmlinuz-%s", uts.release);
+
+	while ((opt = getopt(argc, argv, "k:m:t:dh")) != -1) {
+		switch (opt) {
+		case 'k':
+			snprintf(options.kernel, sizeof(options.kernel), "%s", optarg);
+			break;
+		case 'm':
+			options.module = optarg;
+			break;
+		case 't':
+			options.seconds = atoi_positive("Seconds", optarg);
+			break;
+		case 'd':
+			options.defective = true;
+			break;
+		default:
+			help(argv[0]);
+		}
+	}
+	__TEST_REQUIRE(!access(options.kernel, R_OK), "no kernel for the guest: %s",
+		       options.kernel);
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_X86_USER_SPACE_MSR));
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_X86_MSR_FILTER));
+
+	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
+		nr_tests += is_wanted(&scenarios[i]);
+
+	ksft_print_header();
+	ksft_set_plan(nr_tests);
+	for (i = 0; i < ARRAY_SIZE(scenarios); i++) {
+		const struct scenario *scenario = &scenarios[i];
+
+		if (!is_wanted(scenario))
+			continue;
+		if (scenario->ready && !options.module)
+			ksft_test_result_skip("%s: no module\n", scenario->name);
+		else
+			ksft_test_result(boot(scenario), "%s\n", scenario->name);
+	}
+	ksft_finished();
+}

@@ -1,0 +1,1190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Guests that change the encryption status of their memory: KVM_HC_MAP_GPA_RANGE of
+ * default VMs and TDG.VP.VMCALL<MapGPA> of software-protected VMs, as
+ * KVM_EXIT_HYPERCALL and as KVM_EXIT_MAP_GPA_RANGE.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include "hypercall_guest.h"
+#include "apic.h"
+#include "shared_ranges.h"
+
+#define MAP_GPA			0x10001
+
+#define STATUS_SUCCESS		0ull
+#define STATUS_RETRY		1ull
+#define STATUS_INVALID_OPERAND	0x8000000000000000ull
+#define STATUS_ALIGN_ERROR	0x8000000000000002ull
+#define STATUS_UNSUPPORTED	0x8000000000000003ull
+
+#define SIZE_4K			0x1000ull
+#define SIZE_2M			0x200000ull
+#define SIZE_1G			0x40000000ull
+#define SIZE_1T			0x10000000000ull
+
+#define ATTR_PRIVATE		KVM_MAP_GPA_RANGE_ENCRYPTED
+
+/* Room for 1TiB, and more than the guest has memory. */
+#define MAXPHYADDR		46
+#define LIMIT			BIT_ULL(MAXPHYADDR)
+
+#define RFLAGS_IF		BIT_ULL(9)
+#define TIMER_VECTOR		0x40
+
+#define NR_RANDOM_REQUESTS	400
+#define NR_VCPU_REQUESTS	150
+/* Pages of which the random tests change the status, at 4GiB */
+#define NR_PAGES		2048
+#define FIRST_GPA		(4 * SIZE_1G)
+
+#define NR_BENCH_ROUNDS		100
+
+#define MAX_SECONDS		600
+
+/* The two ways in which a guest can ask. */
+enum producer {
+	HYPERCALL,
+	TDVMCALL,
+	NR_PRODUCERS,
+};
+
+static const char * const producer_names[] = { "hypercall", "TDVMCALL" };
+
+static const u32 vm_types[] = { VM_TYPE_DEFAULT, KVM_X86_SW_PROTECTED_VM };
+static const u32 sources[] = { KVM_COCO_SOURCE_HYPERCALL, KVM_COCO_SOURCE_TDVMCALL };
+
+/* What userspace wants to get. */
+enum exits {
+	NONE,
+	LEGACY,
+	OWN,
+	BOTH,
+};
+
+struct request {
+	enum producer producer;
+	u64 gpa;
+	u64 size;
+	bool private;
+	/* of hypercalls */
+	u64 attrs;
+};
+
+static u64 nr_events;
+
+static void count_event(struct ex_regs *regs)
+{
+	WRITE_ONCE(nr_events, READ_ONCE(nr_events) + 1);
+}
+
+static struct kvm_vm *create_map_vm(enum producer producer, enum exits exits)
+{
+	struct kvm_vm *vm = create_vm(vm_types[producer],
+				      exits >= OWN ? KVM_COCO_EXIT_MAP_GPA_RANGE : 0);
+
+	if (exits == LEGACY || exits == BOTH)
+		vm_enable_cap(vm, KVM_CAP_EXIT_HYPERCALL, BIT(KVM_HC_MAP_GPA_RANGE));
+	vm_install_exception_handler(vm, NMI_VECTOR, count_event);
+	vm_install_exception_handler(vm, TIMER_VECTOR, count_event);
+	return vm;
+}
+
+static struct guest create_guest(enum producer producer, enum exits exits)
+{
+	struct kvm_vm *vm = create_map_vm(producer, exits);
+
+	return add_vcpu(vm, 0, MAXPHYADDR);
+}
+
+static struct kvm_regs regs_of(const struct request *request)
+{
+	struct kvm_regs regs = new_regs(MAP_GPA);
+
+	if (request->producer == TDVMCALL) {
+		regs.r12 = request->gpa | (request->private ? 0 : SHARED);
+		regs.r13 = request->size;
+	} else {
+		regs.rax = KVM_HC_MAP_GPA_RANGE;
+		regs.rbx = request->gpa;
+		regs.rcx = request->size / SIZE_4K;
+		regs.rdx = request->attrs | (request->private ? ATTR_PRIVATE : 0);
+	}
+	return regs;
+}
+
+/* The registers with which the guest goes on; @next is where it is to go on. */
+static bool expect_result(struct guest *guest, int ret, const struct request *request,
+			  int err, u64 status, u64 next)
+{
+	struct kvm_regs regs = regs_of(request);
+
+	regs.rflags = guest->call->in.rflags;
+	if (request->producer == HYPERCALL) {
+		regs.rax = -(u64)err;
+	} else {
+		regs.rax = 0;
+		regs.r10 = status;
+		if (status)
+			regs.r11 = next | (regs.r12 & SHARED);
+	}
+	return expect_back(guest, ret, &regs);
+}
+
+static bool expect_success(struct guest *guest, int ret, const struct request *request)
+{
+	return expect_result(guest, ret, request, 0, STATUS_SUCCESS, 0);
+}
+
+/* All of the exit, for what is left of @request after @done bytes. */
+static bool expect_range(struct guest *guest, int ret, const struct request *request,
+			 u64 done)
+{
+	struct kvm_coco_map_gpa_range *got = &guest->vcpu->run->coco_map_gpa_range;
+	struct kvm_coco_map_gpa_range want = {
+		.ret = EOPNOTSUPP,
+		.flags = request->private ? KVM_COCO_MAP_GPA_RANGE_PRIVATE : 0,
+		.gpa = request->gpa + done,
+		.size = request->size - done,
+		.page_shift = 12,
+		.source = sources[request->producer],
+	};
+
+	if (request->producer == HYPERCALL)
+		want.page_shift += 9 * (request->attrs & 3);
+	if (!expect(ret == KVM_EXIT_MAP_GPA_RANGE, "no exit, but %d (%s)", ret,
+		    outcome_str(ret))) {
+		recover(guest, ret);
+		return false;
+	}
+	return expect(!memcmp(got, &want, sizeof(want)),
+		      "exit: ret %u, flags 0x%x, 0x%llx + 0x%llx, done 0x%llx, shift %u, source %u",
+		      got->ret, got->flags, got->gpa, got->size, got->done, got->page_shift,
+		      got->source);
+}
+
+static bool expect_hypercall(struct guest *guest, int ret, const struct request *request,
+			     u64 gpa, u64 size)
+{
+	struct kvm_run *run = guest->vcpu->run;
+	u64 attrs = request->private ? ATTR_PRIVATE : 0;
+
+	if (request->producer == HYPERCALL)
+		attrs |= request->attrs;
+	if (!expect(ret == KVM_EXIT_HYPERCALL, "no exit, but %d (%s)", ret, outcome_str(ret))) {
+		recover(guest, ret);
+		return false;
+	}
+	return expect(run->hypercall.nr == KVM_HC_MAP_GPA_RANGE && !run->hypercall.ret &&
+		      run->hypercall.flags == KVM_EXIT_HYPERCALL_LONG_MODE &&
+		      run->hypercall.args[0] == gpa && run->hypercall.args[1] == size / SIZE_4K &&
+		      run->hypercall.args[2] == attrs,
+		      "exit: nr %llu, ret %llu, flags 0x%llx, 0x%llx + %llu pages, 0x%llx",
+		      run->hypercall.nr, run->hypercall.ret, run->hypercall.flags,
+		      run->hypercall.args[0], run->hypercall.args[1], run->hypercall.args[2]);
+}
+
+static int ask(struct guest *guest, const struct request *request)
+{
+	struct kvm_regs regs = regs_of(request);
+
+	return start(guest, &regs);
+}
+
+static void set_answer(struct guest *guest, u32 err, u64 done)
+{
+	guest->vcpu->run->coco_map_gpa_range.ret = err;
+	guest->vcpu->run->coco_map_gpa_range.done = done;
+}
+
+static int answer(struct guest *guest, u32 err, u64 done)
+{
+	set_answer(guest, err, done);
+	return enter(guest);
+}
+
+static int answer_hypercall(struct guest *guest, u64 err)
+{
+	guest->vcpu->run->hypercall.ret = err;
+	return enter(guest);
+}
+
+static void about_request(const struct request *request)
+{
+	about("%s, 0x%llx + 0x%llx, %s, attributes 0x%llx", producer_names[request->producer],
+	      (unsigned long long)request->gpa, (unsigned long long)request->size,
+	      request->private ? "private" : "shared", (unsigned long long)request->attrs);
+}
+
+static u64 random_below(u64 limit)
+{
+	return ((u64)random() << 31 ^ random()) % limit;
+}
+
+static void test_capability(enum producer producer)
+{
+	u64 bits = KVM_COCO_EXIT_MAP_GPA_RANGE | KVM_COCO_EXIT_MIGRATION_CONTROL;
+	struct kvm_vm *vm = vm_create_barebones_type(vm_types[producer]);
+	int caps = vm_check_cap(vm, KVM_CAP_COCO_EXITS), ret;
+
+	about("VM type %u", vm_types[producer]);
+	expect((caps & bits) == bits, "KVM_CHECK_EXTENSION: 0x%x", caps);
+	ret = __vm_enable_cap(vm, KVM_CAP_COCO_EXITS, bits);
+	expect(!ret, "errno %d", errno);
+	ret = __vm_enable_cap(vm, KVM_CAP_COCO_EXITS, bits | KVM_COCO_EXIT_GET_QUOTE);
+	expect(!ret == (producer == TDVMCALL), "with GetQuote: %d", ret);
+	kvm_vm_free(vm);
+}
+
+static void test_disabled(enum producer producer)
+{
+	struct request request = { producer, FIRST_GPA, SIZE_4K, true };
+	struct guest guest = create_guest(producer, NONE);
+
+	about("neither capability");
+	expect_result(&guest, ask(&guest, &request), &request, KVM_ENOSYS,
+		      STATUS_UNSUPPORTED, request.gpa);
+	free_guest(&guest);
+}
+
+static void test_valid(enum producer producer)
+{
+	static const struct { u64 gpa, size; } ranges[] = {
+		{ 0, SIZE_4K },
+		{ FIRST_GPA, SIZE_4K },
+		{ FIRST_GPA, 511 * SIZE_4K },
+		{ FIRST_GPA, 512 * SIZE_4K },
+		{ FIRST_GPA, 513 * SIZE_4K },
+		{ FIRST_GPA - SIZE_4K, 513 * SIZE_4K },
+		{ FIRST_GPA, SIZE_1G },
+		{ FIRST_GPA + SIZE_4K, SIZE_1G },
+		{ FIRST_GPA, SIZE_1T },
+		{ LIMIT - SIZE_4K, SIZE_4K },
+		{ 0, LIMIT },
+	};
+	struct guest guest = create_guest(producer, OWN);
+	int i, private, attrs;
+
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		for (private = 0; private < 2; private++) {
+			for (attrs = 0; attrs < (producer == HYPERCALL ? 3 : 1); attrs++) {
+				struct request request = {
+					producer, ranges[i].gpa, ranges[i].size, private, attrs,
+				};
+
+				about_request(&request);
+				if (expect_range(&guest, ask(&guest, &request), &request, 0))
+					expect_success(&guest, answer(&guest, 0, request.size),
+						       &request);
+			}
+		}
+	}
+	free_guest(&guest);
+}
+
+/* Userspace gets to see none of these. */
+static void test_invalid(enum producer producer)
+{
+	static const struct { u64 gpa, size; } ranges[] = {
+		{ FIRST_GPA, 0 },
+		{ LIMIT, SIZE_4K },
+		{ LIMIT - SIZE_4K, 2 * SIZE_4K },
+		{ 0, LIMIT + SIZE_4K },
+		{ SIZE_4K, LIMIT },
+		{ BIT_ULL(50), SIZE_4K },
+		{ FIRST_GPA, BIT_ULL(63) },
+		{ FIRST_GPA, -SIZE_4K },
+		{ FIRST_GPA, -FIRST_GPA },
+		{ FIRST_GPA, -FIRST_GPA + SIZE_4K },
+	};
+	static const u64 odd[] = { 1, 0x10, 0x800, 0xfff };
+	struct guest guest = create_guest(producer, OWN);
+	struct kvm_regs regs, want;
+	struct request request;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(ranges) * 2; i++) {
+		request = (struct request) {
+			producer, ranges[i / 2].gpa, ranges[i / 2].size, i & 1,
+		};
+		about_request(&request);
+		expect_result(&guest, ask(&guest, &request), &request, EINVAL,
+			      STATUS_INVALID_OPERAND, request.gpa);
+	}
+
+	for (i = 0; i < ARRAY_SIZE(odd); i++) {
+		request = (struct request) { producer, FIRST_GPA + odd[i], SIZE_4K };
+		about_request(&request);
+		expect_result(&guest, ask(&guest, &request), &request, EINVAL,
+			      STATUS_ALIGN_ERROR, request.gpa);
+		if (producer == HYPERCALL)
+			continue;
+		request = (struct request) { producer, FIRST_GPA, SIZE_4K + odd[i] };
+		about_request(&request);
+		expect_result(&guest, ask(&guest, &request), &request, EINVAL,
+			      STATUS_ALIGN_ERROR, request.gpa);
+	}
+
+	if (producer == HYPERCALL) {
+		/* As bytes, these are small numbers. */
+		for (i = 52; i < 64; i++) {
+			request = (struct request) { producer, FIRST_GPA, SIZE_4K };
+			regs = regs_of(&request);
+			regs.rcx = BIT_ULL(i) + 1;
+			want = regs;
+			want.rax = -KVM_EINVAL;
+			about("2^%d + 1 pages", i);
+			expect_back(&guest, start(&guest, &regs), &want);
+		}
+		for (i = 3; i < 16; i++) {
+			request = (struct request) { producer, FIRST_GPA, SIZE_4K, i & 1, i };
+			about_request(&request);
+			expect_result(&guest, ask(&guest, &request), &request, EINVAL, 0, 0);
+		}
+		for (i = 5; i < 64; i++) {
+			request = (struct request) {
+				producer, FIRST_GPA, SIZE_4K, i & 1, BIT_ULL(i)
+			};
+			about_request(&request);
+			expect_result(&guest, ask(&guest, &request), &request, EINVAL, 0, 0);
+		}
+	}
+	free_guest(&guest);
+}
+
+/* All addresses that there are, so that nothing else is wrong. */
+static void test_straddling(enum producer producer)
+{
+	static const struct request requests[] = {
+		{ TDVMCALL, SHARED - SIZE_4K, 2 * SIZE_4K, true },
+		{ TDVMCALL, 0, 2 * SHARED, true },
+		{ TDVMCALL, SIZE_4K, SHARED, true },
+	};
+	enum exits exits;
+	int i;
+
+	for (exits = LEGACY; exits <= OWN; exits++) {
+		struct guest guest = add_vcpu(create_map_vm(producer, exits), 0, 52);
+
+		for (i = 0; i < ARRAY_SIZE(requests); i++) {
+			about_request(&requests[i]);
+			expect_result(&guest, ask(&guest, &requests[i]), &requests[i], 0,
+				      STATUS_INVALID_OPERAND, requests[i].gpa);
+		}
+		free_guest(&guest);
+	}
+}
+
+static bool expect_refused(struct guest *guest, const struct request *request, int ret)
+{
+	if (!expect(ret == -EINVAL, "not refused, but %d (%s)", ret, outcome_str(ret))) {
+		recover(guest, ret);
+		return false;
+	}
+	return expect_range(guest, guest->vcpu->run->exit_reason, request, 0);
+}
+
+static void scribble(struct guest *guest)
+{
+	int i;
+
+	for (i = 0; i < sizeof(guest->vcpu->run->padding); i++)
+		guest->vcpu->run->padding[i] = random();
+}
+
+static void test_answers(enum producer producer)
+{
+	struct request request = { producer, FIRST_GPA, 16 * SIZE_4K, true };
+	static const struct {
+		u32 err;
+		u64 done;
+	} wrong[] = {
+		{ 0, 0 },
+		{ 0, 1 },
+		{ 0, SIZE_4K - 1 },
+		{ 0, SIZE_4K + 8 },
+		{ 0, 17 * SIZE_4K },
+		{ 0, BIT_ULL(63) },
+		{ 0, -SIZE_4K },
+		{ EAGAIN, 1 },
+		{ EAGAIN, 16 * SIZE_4K },
+		{ EAGAIN, -SIZE_4K },
+		{ EINVAL, 0xfff },
+		{ EINVAL, 16 * SIZE_4K },
+		{ EOPNOTSUPP, 17 * SIZE_4K },
+	};
+	struct guest guest = create_guest(producer, OWN);
+	u32 err;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
+		about("errno %u, 0x%llx done", wrong[i].err, (unsigned long long)wrong[i].done);
+		if (!expect_range(&guest, ask(&guest, &request), &request, 0))
+			continue;
+		scribble(&guest);
+		if (!expect_refused(&guest, &request, answer(&guest, wrong[i].err, wrong[i].done)))
+			continue;
+		set_answer(&guest, wrong[i].err, wrong[i].done);
+		if (expect_refused(&guest, &request, enter_immediately(&guest)))
+			expect_success(&guest, answer(&guest, 0, request.size), &request);
+	}
+
+	for (i = 0; i < 4200; i++) {
+		/* all errnos, and what is none */
+		err = i < 4100 ? i : (u32)random() << 1;
+		if (!err || err == EAGAIN || err == EINVAL || err == EOPNOTSUPP)
+			continue;
+		about("errno %u", err);
+		if (!expect_range(&guest, ask(&guest, &request), &request, 0))
+			continue;
+		if (expect_refused(&guest, &request, answer(&guest, err, 0)))
+			expect_success(&guest, answer(&guest, 0, request.size), &request);
+	}
+
+	about("no answer");
+	if (expect_range(&guest, ask(&guest, &request), &request, 0))
+		expect_result(&guest, enter(&guest), &request, EOPNOTSUPP,
+			      STATUS_UNSUPPORTED, request.gpa);
+	for (i = 0; i < 16; i += 5) {
+		about("EINVAL after %d pages", i);
+		if (expect_range(&guest, ask(&guest, &request), &request, 0))
+			expect_result(&guest, answer(&guest, EINVAL, i * SIZE_4K), &request, EINVAL,
+				      STATUS_INVALID_OPERAND, request.gpa + i * SIZE_4K);
+		about("EOPNOTSUPP after %d pages", i);
+		if (expect_range(&guest, ask(&guest, &request), &request, 0))
+			expect_result(&guest, answer(&guest, EOPNOTSUPP, i * SIZE_4K), &request,
+				      EOPNOTSUPP, STATUS_UNSUPPORTED,
+				      request.gpa + i * SIZE_4K);
+		about("EAGAIN after %d pages", i);
+		if (!expect_range(&guest, ask(&guest, &request), &request, 0))
+			continue;
+		if (producer == TDVMCALL)
+			expect_result(&guest, answer(&guest, EAGAIN, i * SIZE_4K), &request, 0,
+				      STATUS_RETRY, request.gpa + i * SIZE_4K);
+		/* The guest makes the same hypercall again. */
+		else if (expect_range(&guest, answer(&guest, EAGAIN, i * SIZE_4K), &request, 0))
+			expect_success(&guest, answer(&guest, 0, request.size), &request);
+	}
+	free_guest(&guest);
+}
+
+/* Every part asks for exactly what is left. */
+static void test_parts(enum producer producer)
+{
+	struct request request = { producer, FIRST_GPA + SIZE_4K, 0, false };
+	struct guest guest = create_guest(producer, OWN);
+	u64 done, part;
+	int i, ret;
+
+	for (i = 0; i < 100; i++) {
+		request.size = SIZE_4K * (1 + random_below(2000));
+		request.private = i & 1;
+		about_request(&request);
+		ret = ask(&guest, &request);
+		for (done = 0; done < request.size; done += part) {
+			if (!expect_range(&guest, ret, &request, done))
+				break;
+			part = SIZE_4K * (1 + random_below((request.size - done) / SIZE_4K));
+			scribble(&guest);
+			ret = answer(&guest, 0, part);
+		}
+		if (done == request.size)
+			expect_success(&guest, ret, &request);
+	}
+	free_guest(&guest);
+}
+
+static u64 events_of(struct guest *guest)
+{
+	u64 *counter = addr_gva2hva(guest->vm, (gva_t)&nr_events);
+
+	return READ_ONCE(*counter);
+}
+
+static void inject_nmi(struct guest *guest)
+{
+	vcpu_ioctl(guest->vcpu, KVM_NMI, NULL);
+}
+
+/* Have the timer expire before userspace answers. */
+static void expire_timer(struct guest *guest)
+{
+	struct timespec ms = { .tv_nsec = 1000 * 1000 };
+	struct kvm_lapic_state lapic;
+	u32 *regs = (u32 *)lapic.regs;
+	int i;
+
+	vcpu_ioctl(guest->vcpu, KVM_GET_LAPIC, &lapic);
+	/* The guest does not end interrupts. */
+	memset(&regs[APIC_ISR / 4], 0, 0x80);
+	regs[APIC_SPIV / 4] |= APIC_SPIV_APIC_ENABLED;
+	regs[APIC_LVTT / 4] = TIMER_VECTOR;
+	regs[APIC_TDCR / 4] = 0xb;
+	regs[APIC_TMICT / 4] = 100;
+	regs[APIC_TMCCT / 4] = 100;
+	vcpu_ioctl(guest->vcpu, KVM_SET_LAPIC, &lapic);
+	for (i = 0; i < 1000; i++) {
+		nanosleep(&ms, NULL);
+		vcpu_ioctl(guest->vcpu, KVM_GET_LAPIC, &lapic);
+		/* Once it is 0, the host's timer is due, give it the time to run. */
+		if (!regs[APIC_TMCCT / 4] && i > 20)
+			return;
+	}
+	expect(false, "the timer does not expire");
+}
+
+/* An interrupt comes before the rest of the range, but does not stop it for ever. */
+static void test_events(enum producer producer)
+{
+	struct request request = { producer, FIRST_GPA, 16 * SIZE_4K, false };
+	struct guest guest = create_guest(producer, OWN);
+	void (*inject[])(struct guest *guest) = { inject_nmi, expire_timer };
+	static const char * const names[] = { "NMI", "timer" };
+	struct kvm_regs regs;
+	u64 before;
+	int i, ret;
+
+	for (i = 0; i < ARRAY_SIZE(inject); i++) {
+		regs = regs_of(&request);
+		regs.rflags |= RFLAGS_IF;
+		before = events_of(&guest);
+
+		about("%s", names[i]);
+		if (!expect_range(&guest, start(&guest, &regs), &request, 0))
+			continue;
+		inject[i](&guest);
+		expect(events_of(&guest) == before, "early");
+		ret = answer(&guest, 0, 4 * SIZE_4K);
+		expect(events_of(&guest) == before + 1, "%llu instead of 1",
+		       (unsigned long long)(events_of(&guest) - before));
+		if (producer == TDVMCALL) {
+			expect_result(&guest, ret, &request, 0, STATUS_RETRY,
+				      request.gpa + 4 * SIZE_4K);
+			continue;
+		}
+
+		/* The guest has been at the hypercall all the time. */
+		if (!expect_range(&guest, ret, &request, 0))
+			continue;
+		about("%s, no further than before", names[i]);
+		inject[i](&guest);
+		ret = answer(&guest, 0, 4 * SIZE_4K);
+		expect(events_of(&guest) == before + 1, "taken");
+		if (!expect_range(&guest, ret, &request, 4 * SIZE_4K))
+			continue;
+		about("%s, further than before", names[i]);
+		ret = answer(&guest, 0, SIZE_4K);
+		expect(events_of(&guest) == before + 2, "%llu instead of 2",
+		       (unsigned long long)(events_of(&guest) - before));
+		if (!expect_range(&guest, ret, &request, 0))
+			continue;
+		about("%s, all at once", names[i]);
+		inject[i](&guest);
+		expect_success(&guest, answer(&guest, 0, request.size), &request);
+		expect(events_of(&guest) == before + 3, "%llu instead of 3",
+		       (unsigned long long)(events_of(&guest) - before));
+	}
+
+	/* What stopped one request does not let another one pass. */
+	if (producer == HYPERCALL) {
+		about("another request");
+		if (expect_range(&guest, ask(&guest, &request), &request, 0)) {
+			inject_nmi(&guest);
+			ret = answer(&guest, 0, 8 * SIZE_4K);
+			expect_range(&guest, ret, &request, 0);
+			expect_success(&guest, answer(&guest, 0, request.size), &request);
+		}
+		if (expect_range(&guest, ask(&guest, &request), &request, 0)) {
+			before = events_of(&guest);
+			inject_nmi(&guest);
+			ret = answer(&guest, 0, 4 * SIZE_4K);
+			expect(events_of(&guest) == before + 1, "no event");
+			expect_range(&guest, ret, &request, 0);
+			expect_success(&guest, answer(&guest, 0, request.size), &request);
+		}
+	}
+
+	about("interrupts off");
+	if (expect_range(&guest, ask(&guest, &request), &request, 0)) {
+		before = events_of(&guest);
+		expire_timer(&guest);
+		ret = answer(&guest, 0, 8 * SIZE_4K);
+		expect(events_of(&guest) == before, "taken");
+		if (expect_range(&guest, ret, &request, 8 * SIZE_4K))
+			expect_success(&guest, answer(&guest, 0, 8 * SIZE_4K), &request);
+	}
+	free_guest(&guest);
+}
+
+/* Userspace resets the vCPU, or something like that. */
+static void test_moved(enum producer producer)
+{
+	struct request request = { producer, FIRST_GPA, 16 * SIZE_4K, true };
+	struct guest guest = create_guest(producer, OWN);
+	struct kvm_regs regs, want;
+	u32 errs[] = { 0, EINVAL, EAGAIN };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(errs); i++) {
+		about("RIP changed, errno %u", errs[i]);
+		if (!expect_range(&guest, ask(&guest, &request), &request, 0))
+			continue;
+		vcpu_regs_get(guest.vcpu, &regs);
+		regs.rip += INSN_SIZE;
+		vcpu_regs_set(guest.vcpu, &regs);
+		want = regs_of(&request);
+		expect_back(&guest, answer(&guest, errs[i], errs[i] ? 0 : request.size), &want);
+	}
+	free_guest(&guest);
+}
+
+static void test_immediate_exit(enum producer producer)
+{
+	struct request request = { producer, FIRST_GPA, 16 * SIZE_4K, true };
+	struct guest guest = create_guest(producer, OWN);
+	u64 done;
+	int ret;
+
+	about("parts");
+	ret = ask(&guest, &request);
+	for (done = 0; done < request.size - SIZE_4K; done += SIZE_4K) {
+		if (!expect_range(&guest, ret, &request, done))
+			goto out;
+		set_answer(&guest, 0, SIZE_4K);
+		ret = enter_immediately(&guest);
+	}
+	expect_range(&guest, ret, &request, done);
+	set_answer(&guest, 0, SIZE_4K);
+	ret = enter_immediately(&guest);
+	expect(ret == -EINTR, "not interrupted, but %d (%s)", ret, outcome_str(ret));
+	expect_success(&guest, enter(&guest), &request);
+
+	about("EAGAIN");
+	if (!expect_range(&guest, ask(&guest, &request), &request, 0))
+		goto out;
+	set_answer(&guest, EAGAIN, SIZE_4K);
+	ret = enter_immediately(&guest);
+	expect(ret == -EINTR, "not interrupted, but %d (%s)", ret, outcome_str(ret));
+	ret = enter(&guest);
+	if (producer == TDVMCALL) {
+		expect_result(&guest, ret, &request, 0, STATUS_RETRY, request.gpa + SIZE_4K);
+	} else {
+		expect_range(&guest, ret, &request, 0);
+		expect_success(&guest, answer(&guest, 0, request.size), &request);
+	}
+out:
+	free_guest(&guest);
+}
+
+/* A signal that is pending all the time, but blocked except in KVM_RUN. */
+static void test_signal(enum producer producer)
+{
+	struct request request = { producer, FIRST_GPA, 8 * SIZE_4K, false };
+	struct guest guest = create_guest(producer, OWN);
+	struct {
+		struct kvm_signal_mask mask;
+		u64 sigset;
+	} __packed in_kvm = { .mask.len = sizeof(in_kvm.sigset) };
+	struct timespec now = {};
+	sigset_t signals, before;
+	u64 done;
+	int ret;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &signals, &before);
+	vcpu_ioctl(guest.vcpu, KVM_SET_SIGNAL_MASK, &in_kvm.mask);
+
+	about("a signal");
+	ret = ask(&guest, &request);
+	pthread_kill(pthread_self(), SIGUSR1);
+	for (done = 0; done < request.size; done += SIZE_4K) {
+		if (!expect_range(&guest, ret, &request, done))
+			break;
+		set_answer(&guest, 0, SIZE_4K);
+		ret = __vcpu_run(guest.vcpu) ? -errno : guest.vcpu->run->exit_reason;
+	}
+	expect(ret == -EINTR, "not interrupted, but %d (%s)", ret, outcome_str(ret));
+	expect(sigtimedwait(&signals, NULL, &now) == SIGUSR1, "no signal");
+	expect_success(&guest, enter(&guest), &request);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	free_guest(&guest);
+}
+
+/* A VMM, and what the guest wants of it, page by page. */
+static struct shared_ranges list;
+static bool shared[NR_PAGES];
+
+static void start_vmm(void)
+{
+	shared_ranges_init(&list, NR_PAGES);
+	memset(shared, 0, sizeof(shared));
+}
+
+static void apply(const struct kvm_coco_map_gpa_range *range, u64 bytes)
+{
+	int err;
+
+	if (!bytes)
+		return;
+	if (range->flags & KVM_COCO_MAP_GPA_RANGE_PRIVATE)
+		err = shared_ranges_remove(&list, range->gpa, bytes);
+	else
+		err = shared_ranges_add(&list, range->gpa, bytes);
+	expect(!err, "the list: %d", err);
+}
+
+static void expect_list(void)
+{
+	int i;
+
+	for (i = 0; i < NR_PAGES; i++)
+		if (!expect(shared_ranges_test(&list, FIRST_GPA + i * SIZE_4K) == shared[i],
+			    "page %d is not %s", i, shared[i] ? "shared" : "private"))
+			return;
+}
+
+static struct request random_request(enum producer producer)
+{
+	u64 first = random_below(NR_PAGES), last = first + random_below(NR_PAGES - first);
+	struct request request = {
+		producer, FIRST_GPA + first * SIZE_4K, (last + 1 - first) * SIZE_4K, random() & 1,
+	};
+
+	for (; first <= last; first++)
+		shared[first] = !request.private;
+	return request;
+}
+
+/*
+ * All that can happen, in any order: parts, wrong answers, retries, interrupts,
+ * immediate_exit.  A guest that is told to retry does so.
+ */
+static void test_random(enum producer producer)
+{
+	struct guest guest = create_guest(producer, OWN);
+	struct kvm_coco_map_gpa_range range;
+	struct request request;
+	u64 pages, next;
+	u32 err;
+	int i, ret;
+
+	start_vmm();
+	for (i = 0; i < NR_RANDOM_REQUESTS && !guest.lost; i++) {
+		request = random_request(producer);
+		about_request(&request);
+again:
+		ret = ask(&guest, &request);
+		while (ret == KVM_EXIT_MAP_GPA_RANGE || ret == -EINVAL || ret == -EINTR) {
+			if (ret == -EINTR) {
+				ret = enter(&guest);
+				continue;
+			}
+			range = guest.vcpu->run->coco_map_gpa_range;
+			if (!(random() % 5))
+				inject_nmi(&guest);
+			err = 0;
+			pages = 1 + random_below(range.size / SIZE_4K);
+			switch (random() % 8) {
+			case 0:
+				err = EAGAIN;
+				pages--;
+				break;
+			case 1:
+				err = ENOMEM;
+				pages = 0;
+				break;
+			case 2:
+				pages = range.size / SIZE_4K;
+			}
+			apply(&range, pages * SIZE_4K);
+			scribble(&guest);
+			set_answer(&guest, err, pages * SIZE_4K);
+			ret = random() % 4 ? enter(&guest) : enter_immediately(&guest);
+		}
+		next = guest.call->out.r11 & ~SHARED;
+		if (ret == KVM_EXIT_IO && producer == TDVMCALL &&
+		    guest.call->out.r10 == STATUS_RETRY) {
+			if (!expect(next >= request.gpa && next < request.gpa + request.size,
+				    "retry from 0x%llx", (unsigned long long)next))
+				break;
+			request.size -= next - request.gpa;
+			request.gpa = next;
+			goto again;
+		}
+		if (!expect_success(&guest, ret, &request))
+			break;
+	}
+	expect_list();
+	expect(events_of(&guest) > NR_RANDOM_REQUESTS / 10, "only %llu interrupts",
+	       (unsigned long long)events_of(&guest));
+	shared_ranges_clear(&list);
+	free_guest(&guest);
+}
+
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_barrier_t barrier;
+
+struct thread {
+	pthread_t thread;
+	enum producer producer;
+	struct guest guest;
+	int nr;
+};
+
+/* Both have all pages private at the end, and every other one in between. */
+static void *convert(void *arg)
+{
+	struct thread *thread = arg;
+	struct guest *guest = &thread->guest;
+	struct kvm_coco_map_gpa_range range;
+	struct request request;
+	int i, ret;
+
+	for (i = 0; i < NR_VCPU_REQUESTS; i++) {
+		request = (struct request) {
+			thread->producer, FIRST_GPA, NR_PAGES * SIZE_4K, i & 1,
+		};
+		if (i < NR_VCPU_REQUESTS - 2) {
+			request.gpa += (i + thread->nr) % 64 * 8 * SIZE_4K;
+			request.size = 100 * SIZE_4K;
+		}
+		about("vCPU %d, request %d", thread->nr, i);
+		if (i >= NR_VCPU_REQUESTS - 2)
+			pthread_barrier_wait(&barrier);
+		ret = ask(guest, &request);
+		while (ret == KVM_EXIT_MAP_GPA_RANGE) {
+			range = guest->vcpu->run->coco_map_gpa_range;
+			expect(range.gpa + range.size == request.gpa + request.size &&
+			       range.gpa >= request.gpa, "0x%llx + 0x%llx", range.gpa, range.size);
+			range.size = min(range.size, 37 * SIZE_4K * (1 + thread->nr));
+			pthread_mutex_lock(&list_lock);
+			apply(&range, range.size);
+			pthread_mutex_unlock(&list_lock);
+			ret = answer(guest, 0, range.size);
+		}
+		expect_success(guest, ret, &request);
+	}
+	return NULL;
+}
+
+static void test_two_vcpus(enum producer producer)
+{
+	struct kvm_vm *vm = create_map_vm(producer, OWN);
+	struct thread threads[2];
+	int i;
+
+	start_vmm();
+	for (i = 0; i < ARRAY_SIZE(threads); i++)
+		threads[i] = (struct thread) {
+			.producer = producer, .nr = i, .guest = add_vcpu(vm, i, MAXPHYADDR),
+		};
+	pthread_barrier_init(&barrier, NULL, ARRAY_SIZE(threads));
+	for (i = 0; i < ARRAY_SIZE(threads); i++)
+		kvm_pthread_create(&threads[i].thread, NULL, convert, &threads[i]);
+	for (i = 0; i < ARRAY_SIZE(threads); i++)
+		kvm_pthread_join(threads[i].thread, NULL);
+	pthread_barrier_destroy(&barrier);
+
+	about("the list");
+	memset(shared, !((NR_VCPU_REQUESTS - 1) & 1), sizeof(shared));
+	expect_list();
+	shared_ranges_clear(&list);
+	kvm_vm_free(vm);
+}
+
+/* KVM_EXIT_HYPERCALL: TDVMCALLs come in parts that end where huge pages do. */
+static void test_legacy_parts(enum producer producer)
+{
+	static const struct { u64 gpa, size; } ranges[] = {
+		{ FIRST_GPA, SIZE_4K },
+		{ FIRST_GPA, SIZE_2M },
+		{ FIRST_GPA, SIZE_2M + SIZE_4K },
+		{ FIRST_GPA, 16 * SIZE_2M },
+		{ FIRST_GPA + SIZE_4K, SIZE_4K },
+		{ FIRST_GPA + SIZE_4K, SIZE_2M - SIZE_4K },
+		{ FIRST_GPA + SIZE_4K, SIZE_2M },
+		{ FIRST_GPA + SIZE_4K, 8 * SIZE_2M },
+		{ FIRST_GPA - SIZE_4K, 8 * SIZE_2M + 2 * SIZE_4K },
+		{ FIRST_GPA + SIZE_2M / 2, SIZE_1G },
+	};
+	struct guest guest = create_guest(producer, LEGACY);
+	u64 gpa, end, part;
+	int i, ret;
+
+	for (i = 0; i < ARRAY_SIZE(ranges) * 2; i++) {
+		struct request request = {
+			producer, ranges[i / 2].gpa, ranges[i / 2].size, i & 1,
+		};
+
+		about_request(&request);
+		end = request.gpa + request.size;
+		ret = ask(&guest, &request);
+		for (gpa = request.gpa; gpa < end; gpa += part) {
+			part = end - gpa;
+			if (producer == TDVMCALL)
+				part = min(part, (u64)(SIZE_2M - gpa % SIZE_2M));
+			if (!expect_hypercall(&guest, ret, &request, gpa, part))
+				break;
+			ret = answer_hypercall(&guest, 0);
+		}
+		if (gpa == end)
+			expect_success(&guest, ret, &request);
+	}
+	free_guest(&guest);
+}
+
+static void test_legacy_answers(enum producer producer)
+{
+	static const u64 wrong[] = {
+		1, EPERM, EOPNOTSUPP, 4096, BIT_ULL(32), BIT_ULL(63), -4096ull,
+	};
+	struct request request = { producer, FIRST_GPA, SIZE_4K, true };
+	struct guest guest = create_guest(producer, LEGACY);
+	u64 before;
+	int i, ret;
+
+	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
+		about("answer 0x%llx", (unsigned long long)wrong[i]);
+		ret = ask(&guest, &request);
+		if (!expect_hypercall(&guest, ret, &request, request.gpa, SIZE_4K))
+			continue;
+		scribble(&guest);
+		ret = answer_hypercall(&guest, wrong[i]);
+		if (!expect(ret == -EINVAL, "not refused, but %d (%s)", ret, outcome_str(ret))) {
+			recover(&guest, ret);
+			continue;
+		}
+		if (expect_hypercall(&guest, guest.vcpu->run->exit_reason, &request, request.gpa,
+				     SIZE_4K))
+			expect_success(&guest, answer_hypercall(&guest, 0), &request);
+	}
+
+	about("EINVAL");
+	if (expect_hypercall(&guest, ask(&guest, &request), &request, request.gpa, SIZE_4K))
+		expect_result(&guest, answer_hypercall(&guest, EINVAL), &request, -EINVAL,
+			      STATUS_INVALID_OPERAND, request.gpa);
+	about("EAGAIN");
+	if (expect_hypercall(&guest, ask(&guest, &request), &request, request.gpa, SIZE_4K)) {
+		before = events_of(&guest);
+		inject_nmi(&guest);
+		ret = answer_hypercall(&guest, EAGAIN);
+		expect(events_of(&guest) == before + 1, "no interrupt");
+		if (producer == TDVMCALL)
+			expect_result(&guest, ret, &request, 0, STATUS_RETRY, request.gpa);
+		else if (expect_hypercall(&guest, ret, &request, request.gpa, SIZE_4K))
+			expect_success(&guest, answer_hypercall(&guest, 0), &request);
+	}
+	about("-EPERM");
+	if (producer == HYPERCALL &&
+	    expect_hypercall(&guest, ask(&guest, &request), &request, request.gpa, SIZE_4K))
+		expect_result(&guest, answer_hypercall(&guest, -EPERM), &request, EPERM, 0, 0);
+	free_guest(&guest);
+}
+
+/* Interrupts between the parts of a TDVMCALL, that of a timer among them */
+static void test_legacy_events(enum producer producer)
+{
+	struct request request = { producer, FIRST_GPA + SIZE_4K, 2 * SIZE_2M, true };
+	struct guest guest = create_guest(producer, LEGACY);
+	void (*inject[])(struct guest *guest) = { inject_nmi, expire_timer };
+	static const char * const names[] = { "NMI", "timer" };
+	struct kvm_regs regs;
+	u64 before;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(inject); i++) {
+		regs = regs_of(&request);
+		regs.rflags |= RFLAGS_IF;
+		about("%s", names[i]);
+		if (!expect_hypercall(&guest, start(&guest, &regs), &request, request.gpa,
+				      SIZE_2M - SIZE_4K))
+			continue;
+		before = events_of(&guest);
+		inject[i](&guest);
+		expect_result(&guest, answer_hypercall(&guest, 0), &request, 0, STATUS_RETRY,
+			      FIRST_GPA + SIZE_2M);
+		expect(events_of(&guest) == before + 1, "%llu instead of 1",
+		       (unsigned long long)(events_of(&guest) - before));
+	}
+	free_guest(&guest);
+}
+
+/* Userspace gets any page size, as ever, but no reserved bit. */
+static void test_legacy_attributes(enum producer producer)
+{
+	struct guest guest = create_guest(producer, LEGACY);
+	int i;
+
+	for (i = 0; i < 16; i++) {
+		struct request request = { producer, FIRST_GPA, SIZE_4K, false, i };
+
+		about_request(&request);
+		if (expect_hypercall(&guest, ask(&guest, &request), &request, FIRST_GPA, SIZE_4K))
+			expect_success(&guest, answer_hypercall(&guest, 0), &request);
+	}
+	for (i = 5; i < 64; i++) {
+		struct request request = { producer, FIRST_GPA, SIZE_4K, false, BIT_ULL(i) };
+
+		about_request(&request);
+		expect_result(&guest, ask(&guest, &request), &request, EINVAL, 0, 0);
+	}
+	free_guest(&guest);
+}
+
+static void test_both(enum producer producer)
+{
+	struct request request = { producer, FIRST_GPA, SIZE_1G, true };
+	struct guest guest = create_guest(producer, BOTH);
+
+	about_request(&request);
+	if (expect_range(&guest, ask(&guest, &request), &request, 0))
+		expect_success(&guest, answer(&guest, 0, SIZE_1G), &request);
+	free_guest(&guest);
+}
+
+static void test_destroyed(enum producer producer)
+{
+	struct request request = { producer, FIRST_GPA, SIZE_1G, true };
+	enum exits exits;
+
+	for (exits = LEGACY; exits <= OWN; exits++) {
+		struct guest guest = create_guest(producer, exits);
+
+		about("exits %d", exits);
+		if (exits == OWN)
+			expect_range(&guest, ask(&guest, &request), &request, 0);
+		else
+			expect(ask(&guest, &request) == KVM_EXIT_HYPERCALL, "no exit");
+		free_guest(&guest);
+	}
+}
+
+static const struct {
+	const char *name;
+	void (*run)(enum producer producer);
+	/* the only one, if not all */
+	int producer;
+} tests[] = {
+	{ "capability", test_capability, NR_PRODUCERS },
+	{ "without capability", test_disabled, NR_PRODUCERS },
+	{ "valid ranges", test_valid, NR_PRODUCERS },
+	{ "invalid ranges", test_invalid, NR_PRODUCERS },
+	{ "from private to shared", test_straddling, TDVMCALL },
+	{ "answers", test_answers, NR_PRODUCERS },
+	{ "parts", test_parts, NR_PRODUCERS },
+	{ "interrupts", test_events, NR_PRODUCERS },
+	{ "RIP changed", test_moved, NR_PRODUCERS },
+	{ "immediate_exit", test_immediate_exit, NR_PRODUCERS },
+	{ "signal", test_signal, NR_PRODUCERS },
+	{ "anything at random", test_random, NR_PRODUCERS },
+	{ "two vCPUs at once", test_two_vcpus, NR_PRODUCERS },
+	{ "both exits enabled", test_both, NR_PRODUCERS },
+	{ "VM destroyed", test_destroyed, NR_PRODUCERS },
+	{ "KVM_EXIT_HYPERCALL, parts", test_legacy_parts, NR_PRODUCERS },
+	{ "KVM_EXIT_HYPERCALL, answers", test_legacy_answers, NR_PRODUCERS },
+	{ "KVM_EXIT_HYPERCALL, interrupts", test_legacy_events, TDVMCALL },
+	{ "KVM_EXIT_HYPERCALL, attributes", test_legacy_attributes, HYPERCALL },
+};
+
+static unsigned long count_exits(enum exits exits, u64 size)
+{
+	struct request request = { TDVMCALL, FIRST_GPA, size, true };
+	struct guest guest = create_guest(TDVMCALL, exits);
+	unsigned long nr = 0;
+	int ret;
+
+	for (ret = ask(&guest, &request); ret != KVM_EXIT_IO; nr++) {
+		if (exits == LEGACY)
+			ret = answer_hypercall(&guest, 0);
+		else
+			ret = answer(&guest, 0, guest.vcpu->run->coco_map_gpa_range.size);
+	}
+	free_guest(&guest);
+	return nr;
+}
+
+/*
+ * TSC ticks of a hypercall that userspace answers, to be counted by an emulator
+ * whose TSC counts instructions.  That much works on any kernel.
+ */
+static void show_costs(void)
+{
+	struct request request = { HYPERCALL, FIRST_GPA, SIZE_4K, true };
+	struct guest guest = create_guest(HYPERCALL, LEGACY);
+	u64 ticks;
+	int i;
+
+	for (i = 0; i < NR_BENCH_ROUNDS; i++) {
+		ticks = rdtsc();
+		ask(&guest, &request);
+		answer_hypercall(&guest, 0);
+		ticks = rdtsc() - ticks;
+		/* The first rounds fault in what the others find. */
+		if (i >= NR_BENCH_ROUNDS / 10)
+			printf("bench: map_gpa_hypercall %lu\n", (unsigned long)ticks);
+	}
+	free_guest(&guest);
+
+	if (!kvm_check_cap(KVM_CAP_COCO_EXITS))
+		return;
+	printf("bench: map_gpa_exits_mainline %lu\n", count_exits(LEGACY, SIZE_1G));
+	printf("bench: map_gpa_exits_coco %lu\n", count_exits(OWN, SIZE_1G));
+	printf("bench: map_gpa_exits_1t %lu\n", count_exits(OWN, SIZE_1T));
+}
+
+static void help(const char *name)
+{
+	printf("usage: %s [-h] [-s seed] [-b]\n", name);
+	printf(" -s: seed of what is random (default: the time)\n");
+	printf(" -b: show TSC ticks and numbers of exits\n");
+	exit(0);
+}
+
+int main(int argc, char *argv[])
+{
+	unsigned int seed = time(NULL);
+	enum producer producer;
+	int i, opt, nr_tests = 0;
+
+	while ((opt = getopt(argc, argv, "hs:b")) != -1) {
+		switch (opt) {
+		case 's':
+			seed = strtoul(optarg, NULL, 0);
+			break;
+		case 'b':
+			show_costs();
+			return 0;
+		default:
+			help(argv[0]);
+		}
+	}
+
+	TEST_REQUIRE(kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(KVM_X86_SW_PROTECTED_VM));
+	TEST_REQUIRE(kvm_check_cap(KVM_CAP_COCO_EXITS) & KVM_COCO_EXIT_MAP_GPA_RANGE);
+	alarm(MAX_SECONDS);
+
+	for (i = 0; i < ARRAY_SIZE(tests); i++)
+		nr_tests += tests[i].producer == NR_PRODUCERS ? NR_PRODUCERS : 1;
+	ksft_print_header();
+	ksft_set_plan(nr_tests);
+	ksft_print_msg("seed %u\n", seed);
+	srandom(seed);
+
+	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		for (producer = HYPERCALL; producer < NR_PRODUCERS; producer++) {
+			if (tests[i].producer != NR_PRODUCERS && tests[i].producer != producer)
+				continue;
+			nr_checks = 0;
+			nr_failed = 0;
+			tests[i].run(producer);
+			if (nr_failed)
+				ksft_print_msg("%d of %d checks failed\n", nr_failed, nr_checks);
+			ksft_test_result(nr_checks && !nr_failed, "%s, %s\n", tests[i].name,
+					 producer_names[producer]);
+		}
+	}
+	ksft_finished();
+}
