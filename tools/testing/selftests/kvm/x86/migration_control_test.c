@@ -236,6 +236,11 @@ static void test_exit(bool emulated)
 	int err, ret;
 
 	guest.access->emulated = emulated;
+	about("host");
+	vcpu_set_msr(guest.vcpus[1], MSR_KVM_MIGRATION_CONTROL, KVM_MIGRATION_READY);
+	expect_msr(&guest, KVM_MIGRATION_READY);
+	vcpu_set_msr(guest.vcpus[1], MSR_KVM_MIGRATION_CONTROL, 0);
+
 	about("exit");
 	if (expect_exit(&guest, start_access(&guest, 0, true, KVM_MIGRATION_READY),
 			KVM_MIGRATION_READY)) {
