@@ -44,12 +44,13 @@ GOALS = {"snp_page_plain": ("page allocation, host without SNP", 1.0),
          # From the guest's instruction to userspace and back, less a call without exit;
          # "base" are mainline's exits, of the same kernel, which checks less.
          "tdvmcall": ("TDVMCALL to userspace and back", 1.005),
-         # Of the guest, KVM and userspace, with KVM_EXIT_HYPERCALL on both kernels
-         "map_gpa_hypercall": ("hypercall to userspace and back", 1.005),
+         # The same with KVM_EXIT_HYPERCALL, on both kernels: the series remembers what was
+         # asked, to ask again, and checks the answer
+         "map_gpa_hypercall": ("hypercall to userspace and back", 1.015),
          # "base" is KVM_EXIT_HYPERCALL, of the same kernel
-         "map_gpa_exits": ("exits for a MapGPA of 1 GiB", 1 / 512),
-         # 1.2 % of it are the options of the tests, see configs/series.config.
-         "load_kvm_amd": ("loading kvm-amd", 1.03),
+         "map_gpa_exits": ("exits for a MapGPA of 1 GiB", 0.002),
+         # More than half of it are the options of the tests, see configs/series.config.
+         "load_kvm_amd": ("loading kvm-amd", 1.035),
          "load_kvm_intel": ("loading kvm-intel", 1.02),
          "text": ("text of vmlinux, bytes", 1.0005)}
 EARLY_GOAL = 20
@@ -155,6 +156,9 @@ def bench(out):
             numbers.setdefault(kernel, {}).update(found)
     for name, what in (("base", "mainline"), ("series", "coco")):
         calls, no_exit = (numbers["calls"][f"tdvmcall_{what}_{call}"] for call in ("quote", "info"))
+        unknown = statistics.median(numbers[name]["map_gpa_unknown"])
+        numbers[name]["map_gpa_hypercall"] = [ticks - unknown for ticks
+                                              in numbers[name]["map_gpa_hypercall"]]
         numbers[name]["map_gpa_exits"] = numbers["series"][f"map_gpa_exits_{what}"]
         numbers[name]["tdvmcall"] = [ticks - statistics.median(no_exit) for ticks in calls]
     lines = [f"{'instructions each':<38}{'base':>8}{'series':>8}{'ratio':>8}{'goal':>11}  spread"]
@@ -169,7 +173,7 @@ def bench(out):
         ratio = middle[1] / middle[0]
         spread = max((max(rounds) - min(rounds)) / min(rounds) for rounds in (base, ours))
         lines.append(f"{what:<38}{middle[0]:>8.0f}{middle[1]:>8.0f}{ratio:>8.4f}"
-                     f"{'<= ' + str(goal):>11}  {spread:.1%}")
+                     f"{f'<= {goal:.6g}':>11}  {spread:.1%}")
         if ratio > goal:
             missed.append(what)
     early = (statistics.median(numbers["series"]["hypercall_early"])
