@@ -90,7 +90,7 @@ def start(name, kernels, engine):
         guests.append(MAP_GPA)
     if (name, engine) == ("series", "amd"):
         for program in ("x86/guest_boot_test", "x86/guest_init", "x86/tdvmcall_test"):
-            shutil.copy(kernels["series"][1] / "image/selftests" / program, root / "tests" / program)
+            shutil.copy(out / "image/selftests" / program, root / "tests" / program)
         for guest, (_, where) in kernels.items():
             (root / "boot" / guest).mkdir(parents=True)
             for file in (where / "image/bzImage", where / "bench/hypercall_bench.ko"):

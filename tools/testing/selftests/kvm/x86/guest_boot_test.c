@@ -12,7 +12,6 @@
  * made to call: it is stopped when it prints its first character and sent to a
  * call site (-s).
  */
-#include <libgen.h>
 #include <linux/kvm_para.h>
 #include <sys/utsname.h>
 
@@ -272,7 +271,7 @@ static bool handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 
 static struct linux_guest *create_guest(struct watch *watch, const struct scenario *scenario)
 {
-	char cmdline[1024] = "--", names[MAX_MODULES][64], self[PATH_MAX] = "", init[PATH_MAX + 16];
+	char cmdline[1024] = "--", names[MAX_MODULES][64], init[PATH_MAX];
 	struct linux_guest_file files[MAX_MODULES + 1];
 	struct linux_guest_params params = {
 		.kernel = options.kernel,
@@ -284,9 +283,7 @@ static struct linux_guest *create_guest(struct watch *watch, const struct scenar
 	struct kvm_vcpu *vcpu;
 	int i;
 
-	TEST_ASSERT(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0,
-		    "readlink(/proc/self/exe), errno %d", errno);
-	snprintf(init, sizeof(init), "%s/guest_init", dirname(self));
+	linux_guest_program(init, sizeof(init), "guest_init");
 	files[params.nr_files++] = (struct linux_guest_file){ "init", init, .mode = 0755 };
 	for (i = 0; i < options.nr_modules; i++) {
 		const char *name = strrchr(options.modules[i], '/');
@@ -314,16 +311,6 @@ static struct linux_guest *create_guest(struct watch *watch, const struct scenar
 			scenario->edit_cpuid(vcpu);
 	}
 	return guest;
-}
-
-static int count_lines(struct linux_guest *guest, const char *text)
-{
-	const char *line = NULL;
-	int nr = 0;
-
-	while ((line = linux_guest_next_line(guest, line)))
-		nr += !!strstr(line, text);
-	return nr;
 }
 
 #define check(condition, fmt, ...)						\
@@ -407,10 +394,10 @@ static bool boot(const struct scenario *scenario)
 
 	ok &= check_calls(scenario, &watch);
 	ok &= check_suites(scenario, guest);
-	check(count_lines(guest, "host does not take the encryption status") == refused,
+	check(linux_guest_count(guest, "host does not take the encryption status") == refused,
 	      "the guest must %s that the host refuses a hypercall",
 	      refused ? "say once" : "not say");
-	check(count_lines(guest, "too early for SEV-ES") == !scenario->no_kvm,
+	check(linux_guest_count(guest, "too early for SEV-ES") == !scenario->no_kvm,
 	      "the guest must say once that a hypercall was too early for SEV-ES");
 
 	if (!ok)

@@ -9,7 +9,6 @@
  * Only an SEV guest allows its migration by itself.  Another one is made to,
  * with -m, by the parameter of the module kvm_migration_test.
  */
-#include <libgen.h>
 #include <linux/kvm_para.h>
 #include <sys/utsname.h>
 
@@ -164,7 +163,7 @@ static void watch_msr(struct kvm_vm *vm)
 
 static struct linux_guest *create_guest(struct watch *watch, const struct scenario *scenario)
 {
-	char cmdline[512] = CMDLINE, self[PATH_MAX] = "", init[PATH_MAX + 16], name[64];
+	char cmdline[512] = CMDLINE, init[PATH_MAX], name[64];
 	struct linux_guest_file files[3];
 	struct linux_guest_params params = {
 		.kernel = options.kernel,
@@ -176,9 +175,7 @@ static struct linux_guest *create_guest(struct watch *watch, const struct scenar
 	struct linux_guest *guest;
 	int i;
 
-	TEST_ASSERT(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0,
-		    "readlink(/proc/self/exe), errno %d", errno);
-	snprintf(init, sizeof(init), "%s/guest_init", dirname(self));
+	linux_guest_program(init, sizeof(init), "guest_init");
 	files[params.nr_files++] = (struct linux_guest_file){ "init", init, .mode = 0755 };
 	files[params.nr_files++] =
 		(struct linux_guest_file){ "kernel", options.kernel, .mode = 0644 };
@@ -209,16 +206,6 @@ static int count_writes(const struct watch *watch, const char *step, u64 value)
 
 	for (i = 0; i < watch->nr_writes; i++)
 		nr += !strcmp(watch->writes[i].step, step) && watch->writes[i].value == value;
-	return nr;
-}
-
-static int count_lines(struct linux_guest *guest, const char *text)
-{
-	const char *line = NULL;
-	int nr = 0;
-
-	while ((line = linux_guest_next_line(guest, line)))
-		nr += !!strstr(line, text);
 	return nr;
 }
 
@@ -271,11 +258,11 @@ static bool boot(const struct scenario *scenario)
 	check(end == LINUX_GUEST_RESET, "the guest ended by %s %s", linux_guest_end_str(end),
 	      guest->error);
 	check(linux_guest_find(guest, "guest_init: done"), "PID 1 of the guest did not end");
-	check(count_lines(guest, "CPUs online") == 1 + restarts, "%d kernels were started",
-	      count_lines(guest, "CPUs online"));
-	check(!count_lines(guest, " failed, errno "), "a step failed");
+	check(linux_guest_count(guest, "CPUs online") == 1 + restarts, "%d kernels were started",
+	      linux_guest_count(guest, "CPUs online"));
+	check(!linux_guest_count(guest, " failed, errno "), "a step failed");
 	check(scenario->crashes || !splat, "the guest's kernel says: %s", splat);
-	check(!scenario->says || count_lines(guest, scenario->says) == 1,
+	check(!scenario->says || linux_guest_count(guest, scenario->says) == 1,
 	      "not one line '%s'", scenario->says);
 	if (scenario->ready) {
 		ktap = linux_guest_ktap(guest, "kvm_migration");

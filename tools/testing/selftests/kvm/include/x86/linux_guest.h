@@ -135,6 +135,9 @@ void linux_guest_stop(struct linux_guest *guest, enum linux_guest_end end);
 
 void linux_guest_free(struct linux_guest *guest);
 
+/* The path of a program that is built along with the test. */
+void linux_guest_program(char *path, size_t size, const char *name);
+
 const char *linux_guest_end_str(enum linux_guest_end end);
 
 /* The line after @line, or the first after NULL; NULL after the last. */
@@ -142,6 +145,9 @@ const char *linux_guest_next_line(struct linux_guest *guest, const char *line);
 
 /* The first line that contains @text, or NULL. */
 const char *linux_guest_find(struct linux_guest *guest, const char *text);
+
+/* How many lines contain @text. */
+int linux_guest_count(struct linux_guest *guest, const char *text);
 
 /* The first line with which the guest's kernel complains, or NULL. */
 const char *linux_guest_splat(struct linux_guest *guest);

@@ -3,6 +3,8 @@
  * Boot a real Linux kernel as the guest of a selftest, see linux_guest.h.
  */
 #include <asm/bootparam.h>
+#include <libgen.h>
+#include <limits.h>
 #include <linux/serial_reg.h>
 #include <linux/sizes.h>
 #include <signal.h>
@@ -777,4 +779,14 @@ const char *linux_guest_end_str(enum linux_guest_end end)
 	};
 
 	return names[end];
+}
+
+void linux_guest_program(char *path, size_t size, const char *name)
+{
+	char self[PATH_MAX] = "";
+
+	TEST_ASSERT(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0,
+		    "readlink(/proc/self/exe), errno %d", errno);
+	TEST_ASSERT(snprintf(path, size, "%s/%s", dirname(self), name) < size,
+		    "The path of %s is too long", name);
 }

@@ -114,6 +114,16 @@ const char *linux_guest_find(struct linux_guest *guest, const char *text)
 	return NULL;
 }
 
+int linux_guest_count(struct linux_guest *guest, const char *text)
+{
+	const char *line = NULL;
+	int nr = 0;
+
+	while ((line = linux_guest_next_line(guest, line)))
+		nr += !!strstr(line, text);
+	return nr;
+}
+
 const char *linux_guest_splat(struct linux_guest *guest)
 {
 	static const char * const complaints[] = {
