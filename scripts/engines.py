@@ -72,7 +72,7 @@ def qemu(run_dir, kernel, initrd, cmdline=CMDLINE, extra=()):
     accel = [] if extra else ["-accel", "tcg,thread=multi", "-smp", "2"]
     return ["qemu-system-x86_64", "-nodefaults", "-no-user-config",
             "-display", "none", "-monitor", "none", "-no-reboot",
-            *accel, "-cpu", "EPYC,+svm,+npt", "-m", "3G",
+            *accel, "-cpu", "EPYC,+svm,+npt,phys-bits=48", "-m", "3G",
             "-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline,
             "-serial", f"file:{run_dir}/console",
             "-serial", f"file:{run_dir}/results", *extra]
