@@ -43,6 +43,8 @@ NEEDS = {"x86/guest_boot_test": {"bzImage": "boot/vmlinuz-{release}",
                                       "selftests/x86/guest_init": "tests/x86/guest_init"},
          "x86/sev_guest_boot_test": {"bzImage": "boot/vmlinuz-{release}",
                                      "selftests/x86/guest_init": "tests/x86/guest_init"},
+         "x86/guest_virtio_test": {"bzImage": "boot/vmlinuz-{release}",
+                                   "selftests/x86/guest_init": "tests/x86/guest_init"},
          "x86/tdvmcall_test": {EXPECTED / "tdx_exits": "tests/tdx_exits"},
          "x86/vmx_feature_msrs_test": {EXPECTED / "intel.msrs": "tests/intel.msrs"}}
 RESULT = re.compile(rb"^(ok|not ok) (\d+) selftests: kvm: (\S+)(?: # (.*))?$")
