@@ -476,6 +476,33 @@ class Engine(Sandbox):
         for name, kernel in (("intel", "ours"), ("intel-base", "of the base")):
             self.assertEqual((self.temp / "run" / name / "booted").read_text(), kernel)
 
+    END = "echo '# end of plan' >>results"
+
+    def second_run(self, first, second, test="fix_hypercall_test", then=END):
+        """A run of TEST with result FIRST, in a second machine SECOND."""
+        (self.temp / f"selftests/x86/{test}").write_text("")
+        self.fake("qemu-system-x86_64", f"""
+            for a; do case $a in file:*/results) cd "$(dirname "${{a#file:}}")" ;; esac; done
+            case $PWD in *-again) r='{second}' ;; *) r='{first}' ;; esac
+            echo "$r 1 selftests: kvm: x86/{test} # exit=254" >results; {then}""")
+        return self.call(*self.command[:-1], test)
+
+    def test_a_test_of_mainline_gets_a_second_run(self):
+        out = self.good(self.second_run("not ok", "ok"))
+        self.assertIn("1 passed, 0 failed, 0 skipped", out)
+        self.assertRegex(out, r"x86/fix_hypercall_test +2nd +0.0 +pass ")
+        self.assertIn(f"fail exit=254, see {self.temp}/run/amd/results", out)
+
+    def test_a_second_failure_counts(self):
+        self.bad(self.second_run("not ok", "not ok"), "0 passed, 1 failed, 0 skipped", "2nd",
+                 "amd-again: x86/fix_hypercall_test: fail")
+
+    def test_a_splat_of_either_machine_counts(self):
+        for machine in ("amd", "amd-again"):
+            out = self.second_run("not ok", "ok", then=f"case $PWD in */{machine}) "
+                                  f"echo BUG: x >console ;; esac; {self.END}")
+            self.bad(out, "1 passed, 1 failed", f"{machine}: the kernel's log: BUG: x")
+
     def test_interrupt_and_terminate_leave_nothing_running(self):
         self.fake_qemu("sleep 300")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
@@ -542,7 +569,7 @@ class Verdicts(unittest.TestCase):
                 def elapsed():
                     return 1.0
 
-            plan = ["module kvm-amd", run.Test("x86/a_test", 10, expect, [], "")]
+            plan = ["module kvm-amd", run.Test("quick", "x86/a_test", 10, expect, [], "")]
             rows, why = run.judge("amd", plan, Machine, {})
             return [verdict for _, verdict, _ in rows], "\n".join(why)
 
@@ -556,6 +583,22 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(self.judge(bad, "fail")[0], ["known"])
         self.assertEqual(self.judge(bad)[0], ["FAIL"])
         self.assertEqual(self.judge(bad, "skip")[0], ["FAIL"])
+
+    def test_what_gets_a_second_run(self):
+        first, ours, last = (run.Test(s, f"x86/{s}_test", 10, "pass", [], "")
+                             for s in ("quick", "own", "full"))
+        plan = ["module kvm-amd", first, ours, "unload kvm_amd", last, "module kvm-amd"]
+
+        def second(*words, end=b"# end of plan\n"):
+            return run.second_plan(plan, b"".join(
+                b"%s 1 selftests: kvm: %s\n" % (word, test.name.encode())
+                for word, test in zip(words, (first, ours, last))) + end)
+
+        self.assertEqual(second(b"ok", b"ok", b"ok"), [])
+        self.assertEqual(second(b"ok", b"not ok", b"ok"), [])
+        self.assertEqual(second(b"not ok", b"not ok", b"ok"), plan[:2])
+        self.assertEqual(second(b"ok", b"ok", b"not ok"), [plan[0], plan[3], last])
+        self.assertEqual(second(b"not ok", end=b""), [])
 
     def test_an_unexpected_skip_fails_and_says_why(self):
         skip = b"# 1..0 # SKIP - no such CPU\nok 1 selftests: kvm: x86/a_test # SKIP\n"
