@@ -43,6 +43,8 @@ SPLAT = re.compile(r"WARNING: |BUG: |BUG at|Oops|KASAN|KCSAN|UBSAN|INFO: (possib
 NEEDS = {"x86/guest_boot_test": {"bzImage": "boot/vmlinuz-{release}",
                                  "System.map": "boot/System.map-{release}",
                                  "selftests/x86/guest_init": "tests/x86/guest_init"},
+         "x86/guest_live_migration_test": {"bzImage": "boot/vmlinuz-{release}",
+                                           "selftests/x86/guest_init": "tests/x86/guest_init"},
          "x86/guest_migration_test": {"bzImage": "boot/vmlinuz-{release}",
                                       "selftests/x86/guest_init": "tests/x86/guest_init"},
          "x86/sev_guest_test": {"bzImage": "boot/vmlinuz-{release}",
