@@ -47,6 +47,8 @@ NEEDS = {"x86/guest_boot_test": {"bzImage": "boot/vmlinuz-{release}",
                                            "selftests/x86/guest_init": "tests/x86/guest_init"},
          "x86/guest_migration_test": {"bzImage": "boot/vmlinuz-{release}",
                                       "selftests/x86/guest_init": "tests/x86/guest_init"},
+         "x86/sev_guest_migration_test": {"bzImage": "boot/vmlinuz-{release}",
+                                          "selftests/x86/guest_init": "tests/x86/guest_init"},
          "x86/sev_guest_test": {"bzImage": "boot/vmlinuz-{release}",
                                 "System.map": "boot/System.map-{release}",
                                      "selftests/x86/guest_init": "tests/x86/guest_init"},
@@ -352,7 +354,7 @@ def main():
     unknown = [e for e in engines if e not in ENGINES]
     if unknown:
         raise Failed(f"ENGINE={unknown[0]}: no such engine; there are: {' '.join(ENGINES)}")
-    sets = SETS["full"] | SETS[args.set] if args.tests else set(SETS[args.set])
+    sets = SETS["full"] | SETS[args.set] | {"manual"} if args.tests else set(SETS[args.set])
     if args.base_only:
         sets -= {"own", "nodebug", "both", "transport"}
     if not args.base:

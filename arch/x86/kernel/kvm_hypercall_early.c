@@ -173,6 +173,10 @@ void __init kvm_make_early_hypercalls(void)
 {
 	unsigned long flags;
 
+	/* The VMM of an SEV guest would believe them. */
+	if (kvm_is_sev_guest())
+		return;
+
 	/* The tests below lie to the rest of the kernel for a moment. */
 	local_irq_save(flags);
 	early_hypercalls.alternatives_patched = alternatives_patched;

@@ -15,7 +15,7 @@
 #include <linux/kvm_para.h>
 #include <sys/utsname.h>
 
-#include "kselftest.h"
+#include "expect.h"
 #include "kvm_util.h"
 #include "linux_guest.h"
 #include "processor.h"
@@ -313,14 +313,6 @@ static struct linux_guest *create_guest(struct watch *watch, const struct scenar
 	return guest;
 }
 
-#define check(condition, fmt, ...)						\
-do {										\
-	if (!(condition)) {							\
-		ksft_print_msg("%s: " fmt "\n", scenario->name, ##__VA_ARGS__);	\
-		ok = false;							\
-	}									\
-} while (0)
-
 static bool is_early_range(const struct call *call, int i)
 {
 	return call->nr == KVM_HC_MAP_GPA_RANGE &&
@@ -330,45 +322,41 @@ static bool is_early_range(const struct call *call, int i)
 	       call->args[2] == early_ranges[i].attrs;
 }
 
-static bool check_calls(const struct scenario *scenario, struct watch *watch)
+static void check_calls(const struct scenario *scenario, struct watch *watch)
 {
 	bool expected = scenario->has_exit && !scenario->no_kvm;
-	bool ok = true;
 	int i;
 
-	check(watch->nr_calls == (expected ? ARRAY_SIZE(early_ranges) : 0),
-	      "%d hypercalls arrived", watch->nr_calls);
+	expect(watch->nr_calls == (expected ? ARRAY_SIZE(early_ranges) : 0),
+	       "%d hypercalls arrived", watch->nr_calls);
 	for (i = 0; i < min_t(int, watch->nr_calls, ARRAY_SIZE(early_ranges)); i++) {
 		struct call *call = &watch->calls[i];
 
-		check(is_early_range(call, i),
-		      "hypercall %d is %lu(0x%lx, 0x%lx, 0x%lx), flags 0x%lx", i, call->nr,
-		      call->args[0], call->args[1], call->args[2], call->flags);
+		expect(is_early_range(call, i),
+		       "hypercall %d is %lu(0x%lx, 0x%lx, 0x%lx), flags 0x%lx", i, call->nr,
+		       call->args[0], call->args[1], call->args[2], call->flags);
 	}
-	return ok;
 }
 
-static bool check_suites(const struct scenario *scenario, struct linux_guest *guest)
+static void check_suites(const struct scenario *scenario, struct linux_guest *guest)
 {
 	struct linux_guest_ktap ktap;
-	bool ok = true;
 
 	ktap = linux_guest_ktap(guest, "sev_enc_dec");
-	check(ktap.status == LINUX_GUEST_KTAP_PASSED && ktap.nr_passed && !ktap.nr_skipped,
-	      "suite sev_enc_dec: status %d, %d passed, %d failed, %d skipped", ktap.status,
-	      ktap.nr_passed, ktap.nr_failed, ktap.nr_skipped);
+	expect(ktap.status == LINUX_GUEST_KTAP_PASSED && ktap.nr_passed && !ktap.nr_skipped,
+	       "suite sev_enc_dec: status %d, %d passed, %d failed, %d skipped", ktap.status,
+	       ktap.nr_passed, ktap.nr_failed, ktap.nr_skipped);
 
 	ktap = linux_guest_ktap(guest, "kvm_hypercall");
 	if (scenario->lies)
-		check(ktap.status == LINUX_GUEST_KTAP_FAILED && ktap.nr_failed == 2 &&
-		      ktap.nr_passed == 2, "nothing failed in suite kvm_hypercall");
+		expect(ktap.status == LINUX_GUEST_KTAP_FAILED && ktap.nr_failed == 2 &&
+		       ktap.nr_passed == 2, "nothing failed in suite kvm_hypercall");
 	else
-		check(ktap.status == LINUX_GUEST_KTAP_PASSED &&
-		      ktap.nr_passed + ktap.nr_skipped == 4 &&
-		      ktap.nr_skipped == (scenario->no_kvm ? 3 : 0),
-		      "suite kvm_hypercall: status %d, %d passed, %d failed, %d skipped",
-		      ktap.status, ktap.nr_passed, ktap.nr_failed, ktap.nr_skipped);
-	return ok;
+		expect(ktap.status == LINUX_GUEST_KTAP_PASSED &&
+		       ktap.nr_passed + ktap.nr_skipped == 4 &&
+		       ktap.nr_skipped == (scenario->no_kvm ? 3 : 0),
+		       "suite kvm_hypercall: status %d, %d passed, %d failed, %d skipped",
+		       ktap.status, ktap.nr_passed, ktap.nr_failed, ktap.nr_skipped);
 }
 
 static bool boot(const struct scenario *scenario)
@@ -379,31 +367,32 @@ static bool boot(const struct scenario *scenario)
 	bool refused = !scenario->no_kvm && !scenario->has_exit;
 	const char *splat = linux_guest_splat(guest);
 	char modules[64], cpus[64];
-	bool ok = true;
 
+	nr_failed = 0;
+	about("%s", scenario->name);
 	snprintf(modules, sizeof(modules), "guest_init: %d modules loaded", options.nr_modules);
 	snprintf(cpus, sizeof(cpus), "guest_init: %d CPUs online", scenario->nr_vcpus);
-	check(end == LINUX_GUEST_RESET, "the guest ended by %s %s", linux_guest_end_str(end),
-	      guest->error);
-	check(linux_guest_find(guest, "guest_init: done"), "PID 1 of the guest did not end");
-	check(linux_guest_find(guest, modules), "no line '%s'", modules);
-	check(linux_guest_find(guest, cpus), "no line '%s'", cpus);
-	check(!scenario->says || linux_guest_find(guest, scenario->says), "no line '%s'",
-	      scenario->says);
-	check(!splat, "the guest's kernel says: %s", splat);
+	expect(end == LINUX_GUEST_RESET, "the guest ended by %s %s", linux_guest_end_str(end),
+	       guest->error);
+	expect(linux_guest_find(guest, "guest_init: done"), "PID 1 of the guest did not end");
+	expect(linux_guest_find(guest, modules), "no line '%s'", modules);
+	expect(linux_guest_find(guest, cpus), "no line '%s'", cpus);
+	expect(!scenario->says || linux_guest_find(guest, scenario->says), "no line '%s'",
+	       scenario->says);
+	expect(!splat, "the guest's kernel says: %s", splat);
 
-	ok &= check_calls(scenario, &watch);
-	ok &= check_suites(scenario, guest);
-	check(linux_guest_count(guest, "host does not take the encryption status") == refused,
-	      "the guest must %s that the host refuses a hypercall",
-	      refused ? "say once" : "not say");
-	check(linux_guest_count(guest, "too early for SEV-ES") == !scenario->no_kvm,
-	      "the guest must say once that a hypercall was too early for SEV-ES");
+	check_calls(scenario, &watch);
+	check_suites(scenario, guest);
+	expect(linux_guest_count(guest, "host does not take the encryption status") == refused,
+	       "the guest must %s that the host refuses a hypercall",
+	       refused ? "say once" : "not say");
+	expect(linux_guest_count(guest, "too early for SEV-ES") == !scenario->no_kvm,
+	       "the guest must say once that a hypercall was too early for SEV-ES");
 
-	if (!ok)
+	if (nr_failed)
 		linux_guest_print_console(guest, 60);
 	linux_guest_free(guest);
-	return ok;
+	return !nr_failed;
 }
 
 /*
@@ -435,56 +424,56 @@ static bool died_of_exception_at(struct linux_guest *guest, u64 rip)
 /* The kernel's own call site, executed before alternatives are applied. */
 static bool boot_and_send(void)
 {
-	static const struct scenario send = {
+	static const struct scenario scenario = {
 		"early call site", 1, .offers_exit = true, .has_exit = true
 	};
-	const struct scenario *scenario = &send;
 	struct watch watch = { .send = true };
-	struct linux_guest *guest = create_guest(&watch, scenario);
+	struct linux_guest *guest = create_guest(&watch, &scenario);
 	enum linux_guest_end end;
-	bool ok = true;
 
+	nr_failed = 0;
+	about("%s", scenario.name);
 	end = linux_guest_run(guest, options.dies ? 20 : options.seconds);
-	check(watch.site, "the guest never printed anything, it ended by %s %s",
-	      linux_guest_end_str(end), guest->error);
-	check(!watch.alternatives_patched, "alternatives were applied already");
+	expect(watch.site, "the guest never printed anything, it ended by %s %s",
+	       linux_guest_end_str(end), guest->error);
+	expect(!watch.alternatives_patched, "alternatives were applied already");
 	if (options.dies) {
-		check(!watch.nr_calls && end == LINUX_GUEST_TIMEOUT &&
-		      died_of_exception_at(guest, watch.site),
-		      "the guest did not die of an exception but ended by %s, %d hypercalls",
-		      linux_guest_end_str(end), watch.nr_calls);
+		expect(!watch.nr_calls && end == LINUX_GUEST_TIMEOUT &&
+		       died_of_exception_at(guest, watch.site),
+		       "the guest did not die of an exception but ended by %s, %d hypercalls",
+		       linux_guest_end_str(end), watch.nr_calls);
 	} else {
-		check(watch.nr_calls == 1 && end == LINUX_GUEST_POWEROFF,
-		      "%d hypercalls arrived from 0x%lx, the guest ended by %s%s", watch.nr_calls,
-		      watch.site, linux_guest_end_str(end),
-		      died_of_exception_at(guest, watch.site) ? ", dead of it" : "");
-		check(is_early_range(&watch.calls[0], 0), "its arguments are wrong");
+		expect(watch.nr_calls == 1 && end == LINUX_GUEST_POWEROFF,
+		       "%d hypercalls arrived from 0x%lx, the guest ended by %s%s", watch.nr_calls,
+		       watch.site, linux_guest_end_str(end),
+		       died_of_exception_at(guest, watch.site) ? ", dead of it" : "");
+		expect(is_early_range(&watch.calls[0], 0), "its arguments are wrong");
 	}
 	linux_guest_free(guest);
-	return ok;
+	return !nr_failed;
 }
 
 /* For measurements: boot, load the modules, print the lines that are wanted. */
 static bool boot_and_show(void)
 {
-	static const struct scenario show = { "show", 1 };
-	const struct scenario *scenario = &show;
+	static const struct scenario scenario = { "show", 1 };
 	struct watch watch = {};
-	struct linux_guest *guest = create_guest(&watch, scenario);
+	struct linux_guest *guest = create_guest(&watch, &scenario);
 	enum linux_guest_end end = linux_guest_run(guest, options.seconds);
 	const char *line = NULL;
-	bool ok = true;
 
+	nr_failed = 0;
+	about("%s", scenario.name);
 	while ((line = linux_guest_next_line(guest, line))) {
 		if (strstr(line, options.show))
 			ksft_print_msg("%s\n", line);
 	}
-	check(end == LINUX_GUEST_RESET, "the guest ended by %s", linux_guest_end_str(end));
-	check(linux_guest_find(guest, options.show), "no line with '%s'", options.show);
-	if (!ok)
+	expect(end == LINUX_GUEST_RESET, "the guest ended by %s", linux_guest_end_str(end));
+	expect(linux_guest_find(guest, options.show), "no line with '%s'", options.show);
+	if (nr_failed)
 		linux_guest_print_console(guest, 60);
 	linux_guest_free(guest);
-	return ok;
+	return !nr_failed;
 }
 
 static void help(const char *name)

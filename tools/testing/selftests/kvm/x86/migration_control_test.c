@@ -5,7 +5,7 @@
  */
 #include <asm/kvm_para.h>
 
-#include "kselftest.h"
+#include "expect.h"
 #include "kvm_util.h"
 #include "processor.h"
 #include "ucall_common.h"
@@ -24,26 +24,6 @@ struct msr_access {
 };
 
 static struct msr_access todo;
-static int nr_failed;
-static char subject[120];
-
-#define about(fmt...)	snprintf(subject, sizeof(subject), fmt)
-
-static __printf(2, 3) bool expect(bool ok, const char *fmt, ...)
-{
-	char text[160];
-	va_list ap;
-
-	if (ok)
-		return true;
-
-	nr_failed++;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	ksft_print_msg("%s: %s\n", subject, text);
-	return false;
-}
 
 static void guest_code(void)
 {
@@ -411,9 +391,10 @@ int main(void)
 	ksft_print_header();
 	ksft_set_plan(ARRAY_SIZE(tests));
 	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		nr_checks = 0;
 		nr_failed = 0;
 		tests[i].run();
-		ksft_test_result(!nr_failed, "%s\n", tests[i].name);
+		ksft_test_result(nr_checks && !nr_failed, "%s\n", tests[i].name);
 	}
 	ksft_finished();
 }

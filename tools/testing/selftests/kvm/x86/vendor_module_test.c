@@ -80,15 +80,6 @@ static int unload(void)
 	return errno;
 }
 
-static int pin_to(pid_t task, int cpu)
-{
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(cpu, &cpus);
-	return sched_setaffinity(task, sizeof(cpus), &cpus);
-}
-
 static double now(void)
 {
 	struct timespec ts;
@@ -150,9 +141,9 @@ static void test_reference_cpu(int nr_cpus)
 	cpu_set_t before;
 	int cpu, err, seen;
 
-	sched_getaffinity(0, sizeof(before), &before);
+	kvm_sched_getaffinity(0, sizeof(before), &before);
 	for (cpu = 0; cpu < nr_cpus; cpu++) {
-		if (pin_to(0, cpu)) {
+		if (__pin_task_to_cpu(pthread_self(), cpu)) {
 			ksft_test_result_skip("CPU %d cannot be used\n", cpu);
 			continue;
 		}
@@ -162,7 +153,7 @@ static void test_reference_cpu(int nr_cpus)
 				 "loaded on CPU %d: errno %d, the reference is CPU %d\n",
 				 cpu, err, seen);
 	}
-	sched_setaffinity(0, sizeof(before), &before);
+	kvm_sched_setaffinity(0, sizeof(before), &before);
 
 	err = load("reference_cpu=0");
 	seen = unload();
@@ -204,16 +195,15 @@ static void *hotplug(void *arg)
 	return NULL;
 }
 
-static void *move(void *arg)
+static void *move(void *loader)
 {
-	int round;
+	int round, err;
 
 	for (round = 0; !state->stop; round++) {
 		/* EINVAL: that CPU is offline just now. */
-		if (!pin_to(state->loader, round & 1 ? other_cpu : 0))
-			count(MOVES, 0);
-		else if (errno != EINVAL)
-			count(MOVES, errno);
+		err = __pin_task_to_cpu(*(pthread_t *)loader, round & 1 ? other_cpu : 0);
+		if (err != EINVAL)
+			count(MOVES, err);
 		usleep(100);
 	}
 	return NULL;
@@ -221,11 +211,11 @@ static void *move(void *arg)
 
 static void run_loops(void)
 {
-	pthread_t threads[2];
+	pthread_t threads[2], loader = pthread_self();
 
 	state->loader = syscall(__NR_gettid);
 	pthread_create(&threads[0], NULL, hotplug, NULL);
-	pthread_create(&threads[1], NULL, move, NULL);
+	pthread_create(&threads[1], NULL, move, &loader);
 
 	while (!state->stop) {
 		if (count(LOADS, load("")))

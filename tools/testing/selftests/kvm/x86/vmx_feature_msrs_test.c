@@ -5,6 +5,7 @@
  * kernel on the same host.  The lines that this test prints are such a record.
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -58,18 +59,16 @@ static void read_record(const char *path, bool nested, struct value *values)
 static int find_other_value(int kvm_fd, u32 index, const struct value *value)
 {
 	int cpu, other = -1, nr_cpus = sysconf(_SC_NPROCESSORS_CONF);
-	cpu_set_t before, cpus;
+	cpu_set_t before;
 
-	sched_getaffinity(0, sizeof(before), &before);
+	kvm_sched_getaffinity(0, sizeof(before), &before);
 	for (cpu = 0; cpu < nr_cpus && other < 0; cpu++) {
-		CPU_ZERO(&cpus);
-		CPU_SET(cpu, &cpus);
-		if (sched_setaffinity(0, sizeof(cpus), &cpus))
+		if (__pin_task_to_cpu(pthread_self(), cpu))
 			continue;
 		if (strcmp(get_feature_msr(kvm_fd, index).text, value->text))
 			other = cpu;
 	}
-	sched_setaffinity(0, sizeof(before), &before);
+	kvm_sched_setaffinity(0, sizeof(before), &before);
 	return other;
 }
 

@@ -11,7 +11,7 @@
 
 #include <asm/kvm_para.h>
 
-#include "kselftest.h"
+#include "expect.h"
 #include "kvm_util.h"
 #include "processor.h"
 #include "ucall_common.h"
@@ -22,9 +22,6 @@
 
 /* CF, the bit that is always set, PF, AF, ZF, SF, DF and OF; IF stays off. */
 #define GUEST_RFLAGS	0xcd7
-
-/* No more failures than that are printed for each result. */
-#define MAX_PRINTED	20
 
 static const char * const reg_names[] = {
 	"RAX", "RBX", "RCX", "RDX", "RSI", "RDI", "RSP", "RBP", "R8", "R9", "R10",
@@ -133,30 +130,6 @@ static inline void guest_code(struct call *call)
 		GUEST_SYNC(0);
 		make_hypercall(call);
 	}
-}
-
-/* Failures are counted, and printed with what was tried. */
-static int nr_checks, nr_failed;
-static __thread char subject[160];
-
-#define about(fmt...)	snprintf(subject, sizeof(subject), fmt)
-
-static inline __printf(2, 3) bool expect(bool ok, const char *fmt, ...)
-{
-	char text[200];
-	va_list ap;
-
-	__atomic_fetch_add(&nr_checks, 1, __ATOMIC_RELAXED);
-	if (ok)
-		return true;
-
-	if (__atomic_fetch_add(&nr_failed, 1, __ATOMIC_RELAXED) < MAX_PRINTED) {
-		va_start(ap, fmt);
-		vsnprintf(text, sizeof(text), fmt, ap);
-		va_end(ap);
-		ksft_print_msg("%s: %s\n", subject, text);
-	}
-	return false;
 }
 
 static const char *outcome_str(int ret)

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A real Linux kernel as the guest of a software SEV VM, see linux_guest.h and
+ * Documentation/virt/kvm/x86/software-sev.rst.
+ *
+ * Such a guest tells KVM which of its pages it shares with the host.  Nothing
+ * breaks if it, or whoever keeps the list, is wrong: memory isn't encrypted.  So
+ * the list is compared with what the guest's own page tables say.
+ */
+#ifndef SELFTEST_KVM_SEV_LINUX_GUEST_H
+#define SELFTEST_KVM_SEV_LINUX_GUEST_H
+
+#include "linux_guest.h"
+#include "linux_guest_migrate.h"
+
+struct sev_linux_guest {
+	struct linux_guest *guest;
+
+	/*
+	 * What the guest has reported, ready to be sent along with it.  The vCPUs'
+	 * threads take its lock.
+	 */
+	struct linux_guest_migration m;
+
+	int nr_requests;
+	int nr_ready;			/* KVM_MIGRATION_READY written */
+	int nr_cleared;			/* 0 written */
+	int nr_requests_at_ready;
+
+	/*
+	 * The test's, optional: sees a request before it is taken, under the lock.
+	 * If it returns false the request isn't taken, but the guest is told that
+	 * it was.
+	 */
+	bool (*request)(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu, u64 gpa,
+			u64 size, bool private);
+	void *private;
+
+	/* The library's. */
+	unsigned long *bitmap;
+};
+
+/* How the list and the guest's page tables differ. */
+struct sev_linux_guest_diff {
+	u64 nr_shared;		/* pages that the guest maps without C-bit */
+	u64 nr_missing;		/* of them, not in the list */
+	u64 nr_stale;		/* in the list, but the guest has only private mappings */
+	u64 first;		/* gpa of the first page of the latter two */
+};
+
+/* If this KVM has software SEV VMs. */
+bool sev_linux_guest_supported(void);
+
+/*
+ * @params is that of linux_guest_create(), with whatever vm_type.  The guest is
+ * offered page status reports and migration control.  sev_linux_guest_free() also
+ * frees the linux_guest.
+ */
+struct sev_linux_guest *sev_linux_guest_create(struct linux_guest_params *params);
+
+/* Nothing in it, for a guest that comes from elsewhere. */
+struct sev_linux_guest *sev_linux_guest_create_empty(struct linux_guest_params *params);
+
+void sev_linux_guest_free(struct sev_linux_guest *sev);
+
+/* For linux_guest::exit of a test with an own one. */
+bool sev_linux_guest_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu);
+
+/*
+ * Compare the list with the page tables that @vcpu can reach, but for the pages of
+ * [@gpa, @gpa + @size), which the guest may be in the middle of changing.  The caller
+ * has the lock, and is the vCPU's thread unless the vCPU is stopped.
+ */
+struct sev_linux_guest_diff sev_linux_guest_compare(struct sev_linux_guest *sev,
+						    struct kvm_vcpu *vcpu, u64 gpa, u64 size);
+
+#endif /* SELFTEST_KVM_SEV_LINUX_GUEST_H */

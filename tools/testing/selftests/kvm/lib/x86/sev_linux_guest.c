@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Linux as the guest of a software SEV VM, see sev_linux_guest.h.
+ */
+#include <linux/bitmap.h>
+#include <linux/kvm_para.h>
+
+#include "kvm_util.h"
+#include "processor.h"
+#include "sev_linux_guest.h"
+
+#define KVM_CPUID_FEATURES_LEAF	(KVM_CPUID_SIGNATURE + 1)
+
+/* More than any guest has: only a broken one needs that many. */
+#define MAX_SHARED_RANGES	65536
+
+#define ROOT_LEVEL		4
+#define PTES_PER_TABLE		512
+#define PTE_PRESENT		BIT_ULL(0)
+#define PTE_HUGE		BIT_ULL(7)
+#define PTE_ADDR		GENMASK_ULL(46, 12)
+
+bool sev_linux_guest_supported(void)
+{
+	return kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(KVM_X86_SW_SEV_VM);
+}
+
+static u64 level_size(int level)
+{
+	return (u64)SZ_4K << 9 * (level - 1);
+}
+
+static void mark(struct sev_linux_guest *sev, unsigned long *bitmap, u64 gpa, u64 size)
+{
+	u64 page;
+
+	/* What isn't memory is a device, which nobody encrypts. */
+	for (page = gpa / SZ_4K; page < (gpa + size) / SZ_4K; page++) {
+		if (page < sev->guest->mem_size / SZ_4K)
+			__set_bit(page, bitmap);
+	}
+}
+
+static void walk_table(struct sev_linux_guest *sev, u64 entry, int level, unsigned long *bitmap)
+{
+	u64 i, pte, *ptes, gpa = entry & PTE_ADDR;
+
+	/* A table that is read without the C-bit is shared memory like any other. */
+	if (!(entry & sev->guest->c_bit))
+		mark(sev, bitmap, gpa, SZ_4K);
+	if (gpa > sev->guest->mem_size - SZ_4K)
+		return;
+
+	ptes = addr_gpa2hva(sev->guest->vm, gpa);
+	for (i = 0; i < PTES_PER_TABLE; i++) {
+		/* Another vCPU may be changing it. */
+		pte = READ_ONCE(ptes[i]);
+		if (!(pte & PTE_PRESENT))
+			continue;
+		if (level > 1 && !(pte & PTE_HUGE))
+			walk_table(sev, pte, level - 1, bitmap);
+		else if (!(pte & sev->guest->c_bit))
+			mark(sev, bitmap, pte & PTE_ADDR & ~(level_size(level) - 1),
+			     level_size(level));
+	}
+}
+
+/* Mark all pages that the vCPU can access without the C-bit. */
+static void walk_vcpu(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu, unsigned long *bitmap)
+{
+	struct kvm_sregs sregs;
+
+	vcpu_sregs_get(vcpu, &sregs);
+	walk_table(sev, sregs.cr3, ROOT_LEVEL, bitmap);
+}
+
+struct sev_linux_guest_diff sev_linux_guest_compare(struct sev_linux_guest *sev,
+						    struct kvm_vcpu *vcpu, u64 gpa, u64 size)
+{
+	struct sev_linux_guest_diff diff = {};
+	u64 page, nr_pages = sev->guest->mem_size / SZ_4K;
+	const struct shared_range *range;
+	bool mapped, listed;
+
+	bitmap_zero(sev->bitmap, nr_pages);
+	walk_vcpu(sev, vcpu, sev->bitmap);
+	range = shared_ranges_next(&sev->m.shared, 0);
+	for (page = 0; page < nr_pages; page++) {
+		if (range && page * SZ_4K >= range->end)
+			range = shared_ranges_next(&sev->m.shared, range->end);
+		if (page * SZ_4K - gpa < size)
+			continue;
+
+		mapped = test_bit(page, sev->bitmap);
+		listed = range && page * SZ_4K >= range->start;
+		diff.nr_shared += mapped;
+		if (mapped == listed)
+			continue;
+		if (!diff.nr_missing && !diff.nr_stale)
+			diff.first = page * SZ_4K;
+		diff.nr_missing += mapped;
+		diff.nr_stale += listed;
+	}
+	return diff;
+}
+
+static void take_request(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu)
+{
+	struct kvm_coco_map_gpa_range *map = (void *)vcpu->run->padding;
+	bool private = map->flags & KVM_COCO_MAP_GPA_RANGE_PRIVATE;
+	int err = 0;
+
+	pthread_mutex_lock(&sev->m.lock);
+	sev->nr_requests++;
+	if (!sev->request || sev->request(sev, vcpu, map->gpa, map->size, private))
+		err = private ? shared_ranges_remove(&sev->m.shared, map->gpa, map->size) :
+				shared_ranges_add(&sev->m.shared, map->gpa, map->size);
+	pthread_mutex_unlock(&sev->m.lock);
+
+	map->ret = err ? EINVAL : 0;
+	map->done = err ? 0 : map->size;
+}
+
+static void take_msr(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu)
+{
+	struct kvm_coco_migration_control *control = (void *)vcpu->run->padding;
+	int err;
+
+	pthread_mutex_lock(&sev->m.lock);
+	err = migration_wrmsr(&sev->m.state, control->value);
+	if (control->value) {
+		sev->nr_ready++;
+		sev->nr_requests_at_ready = sev->nr_requests;
+	} else {
+		sev->nr_cleared++;
+	}
+	pthread_mutex_unlock(&sev->m.lock);
+
+	control->ret = err ? EINVAL : 0;
+}
+
+bool sev_linux_guest_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+{
+	struct sev_linux_guest *sev = guest->private;
+
+	switch (vcpu->run->exit_reason) {
+	case KVM_EXIT_MAP_GPA_RANGE:
+		take_request(sev, vcpu);
+		return true;
+	case KVM_EXIT_MIGRATION_CONTROL:
+		take_msr(sev, vcpu);
+		return true;
+	}
+	return false;
+}
+
+/* What the guest accesses without the C-bit is shared, whatever else there is. */
+static void find_private(struct linux_guest *guest, struct linux_guest_migration *m,
+			 unsigned long *pages)
+{
+	struct sev_linux_guest *sev = guest->private;
+	u64 page, nr_pages = guest->mem_size / SZ_4K;
+	int i;
+
+	bitmap_zero(pages, nr_pages);
+	for (i = 0; i < guest->nr_vcpus; i++)
+		walk_vcpu(sev, guest->vcpus[i], pages);
+	for (page = 0; page < BITS_TO_LONGS(nr_pages); page++)
+		pages[page] = ~pages[page];
+}
+
+static struct sev_linux_guest *create(struct linux_guest_params *params, bool empty)
+{
+	struct sev_linux_guest *sev = calloc(1, sizeof(*sev));
+	struct kvm_cpuid_entry2 *features;
+	struct linux_guest *guest;
+	int i;
+
+	TEST_ASSERT(sev, "No memory for a guest");
+	params->vm_type = KVM_X86_SW_SEV_VM;
+	params->coco_exits = KVM_COCO_EXIT_MAP_GPA_RANGE | KVM_COCO_EXIT_MIGRATION_CONTROL;
+	guest = empty ? linux_guest_create_empty(params) : linux_guest_create(params);
+	guest->private = sev;
+	guest->exit = sev_linux_guest_exit;
+	sev->guest = guest;
+	sev->bitmap = bitmap_zalloc(guest->mem_size / SZ_4K);
+	TEST_ASSERT(sev->bitmap, "No memory for a bitmap");
+	linux_guest_migration_init(&sev->m, MAX_SHARED_RANGES);
+	sev->m.find_private = find_private;
+	migration_event(&sev->m.state, MIGRATION_OFFER);
+
+	/* An SEV guest is on its own if it makes a hypercall as for Intel. */
+	vm_enable_cap(guest->vm, KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_FIX_HYPERCALL_INSN);
+	for (i = 0; i < guest->nr_vcpus; i++) {
+		features = vcpu_get_cpuid_entry(guest->vcpus[i], KVM_CPUID_FEATURES_LEAF);
+		features->eax |= BIT(KVM_FEATURE_HC_MAP_GPA_RANGE) |
+				 BIT(KVM_FEATURE_MIGRATION_CONTROL);
+		vcpu_set_cpuid(guest->vcpus[i]);
+	}
+	return sev;
+}
+
+struct sev_linux_guest *sev_linux_guest_create(struct linux_guest_params *params)
+{
+	return create(params, false);
+}
+
+struct sev_linux_guest *sev_linux_guest_create_empty(struct linux_guest_params *params)
+{
+	return create(params, true);
+}
+
+void sev_linux_guest_free(struct sev_linux_guest *sev)
+{
+	linux_guest_free(sev->guest);
+	linux_guest_migration_destroy(&sev->m);
+	free(sev->bitmap);
+	free(sev);
+}

@@ -1,0 +1,622 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Live migration of a Linux guest, there and back between two processes.
+ *
+ * The guest writes and checks memory on two CPUs and says so after each pass.
+ * None of these lines may be missing or come twice, whichever process prints it.
+ * It is a plain guest: some of its memory is private only in that both processes
+ * agree on it, and what that is changes while it is sent.
+ *
+ * Streams that are corrupt are refused, for the reason that the header file
+ * gives, and the guest runs on where it was.  A list that is wrong about a single
+ * page isn't refused, but the guest has to notice.
+ */
+#include <linux/kvm_para.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+
+#include "kselftest.h"
+#include "kvm_util.h"
+#include "linux_guest.h"
+#include "linux_guest_migrate.h"
+#include "processor.h"
+#include "test_util.h"
+
+#define NR_VCPUS	2
+#define MEM_SIZE	LINUX_GUEST_MEM_SIZE
+#define MAX_MIGRATIONS	20
+#define MAX_RANGES	4096
+#define ROUNDS		4
+#define KEY		0x6b65792066726f6dull
+
+/* What is private and what not changes in blocks of this size. */
+#define BLOCK_SIZE	SZ_2M
+#define NR_BLOCKS	(MEM_SIZE / BLOCK_SIZE)
+
+/* The first word of the pages that guest_init writes and checks. */
+#define LOAD_MAGIC	0x6c6f616470616765ull
+
+/* Of the states of vCPU 0. */
+#define STATE_CPUID	0
+#define STATE_SREGS	1
+
+#define SIZEOF_RECORD	sizeof(struct linux_guest_migration_record)
+
+struct options {
+	char kernel[PATH_MAX];
+	int seconds;
+	int nr_migrations;
+} options = { .seconds = 110, .nr_migrations = 10 };
+
+enum sabotage {
+	NOTHING,
+	CORRUPT,
+	CUT,
+	NOT_READY,
+	WITHDRAW,
+	WRONG_LIST,
+};
+
+/* A byte of the stream's header (type 0), or of each record of a type. */
+static const struct refusal {
+	const char *name;
+	enum sabotage sabotage;
+	int error;		/* the receiver's */
+	u32 type;
+	u32 index;
+	u32 offset;
+	u8 flip;
+} refusals[] = {
+	{ "guest is not ready", NOT_READY, EPIPE },
+	{ "guest is not ready any more", WITHDRAW, ECANCELED },
+	{ "list says that the guest is not ready", CORRUPT, EPERM, MIGRATION_RECORD_SHARED, 0,
+	  SIZEOF_RECORD + offsetof(struct shared_ranges_header, state),
+	  MIGRATION_READY ^ MIGRATION_WITHDRAWN },
+	{ "another kind of stream", CORRUPT, EPROTO, 0, 0,
+	  offsetof(struct linux_guest_migration_header, magic), 1 },
+	{ "another version", CORRUPT, EPROTONOSUPPORT, 0, 0,
+	  offsetof(struct linux_guest_migration_header, version), 2 },
+	{ "another number of vCPUs", CORRUPT, EINVAL, 0, 0,
+	  offsetof(struct linux_guest_migration_header, nr_vcpus), 1 },
+	{ "another size of memory", CORRUPT, EINVAL, 0, 0,
+	  offsetof(struct linux_guest_migration_header, mem_size) + 7, 0x80 },
+	{ "another type of VM", CORRUPT, EINVAL, 0, 0,
+	  offsetof(struct linux_guest_migration_header, vm_type), 1 },
+	{ "no list before the pages", CORRUPT, EBADMSG, MIGRATION_RECORD_SHARED, 0,
+	  offsetof(struct linux_guest_migration_record, type),
+	  MIGRATION_RECORD_SHARED ^ MIGRATION_RECORD_PAGES },
+	{ "list of too many ranges", CORRUPT, ENOSPC, MIGRATION_RECORD_SHARED, 0,
+	  offsetof(struct linux_guest_migration_record, size) + 7, 0x40 },
+	{ "list of half a page", CORRUPT, EBADMSG, MIGRATION_RECORD_SHARED, 0,
+	  SIZEOF_RECORD + sizeof(struct shared_ranges_header), 1 },
+	{ "record of no known type", CORRUPT, EBADMSG, MIGRATION_RECORD_PAGES, 0,
+	  offsetof(struct linux_guest_migration_record, type), 0x80 },
+	{ "pages behind the end of memory", CORRUPT, EBADMSG, MIGRATION_RECORD_PAGES, 0,
+	  SIZEOF_RECORD + 7, 0x80 },
+	{ "pages at half a page", CORRUPT, EBADMSG, MIGRATION_RECORD_PAGES, 0,
+	  SIZEOF_RECORD + 1, 0x8 },
+	{ "more than the most pages", CORRUPT, EBADMSG, MIGRATION_RECORD_PAGES, 0,
+	  offsetof(struct linux_guest_migration_record, size) + 3, 1 },
+	{ "state that is too large", CORRUPT, EBADMSG, MIGRATION_RECORD_STATE, STATE_CPUID,
+	  offsetof(struct linux_guest_migration_record, size) + 2, 0x80 },
+	{ "more CPUID entries than there are", CORRUPT, EBADMSG, MIGRATION_RECORD_STATE,
+	  STATE_CPUID, SIZEOF_RECORD + offsetof(struct kvm_cpuid2, nent), 0x80 },
+	{ "state of another kind", CORRUPT, EBADMSG, MIGRATION_RECORD_STATE, STATE_SREGS,
+	  offsetof(struct linux_guest_migration_record, index), 0x4 },
+	{ "state that KVM refuses", CORRUPT, EIO, MIGRATION_RECORD_STATE, STATE_SREGS,
+	  SIZEOF_RECORD + offsetof(struct kvm_sregs, efer) + 7, 0x80 },
+	{ "end within the header", CUT, EPIPE, 0, 0, 12 },
+	{ "end within a list", CUT, EPIPE, MIGRATION_RECORD_SHARED, 0, SIZEOF_RECORD + 30 },
+	{ "end within a page", CUT, EPIPE, MIGRATION_RECORD_PAGES, 0, SIZEOF_RECORD + 1000 },
+	{ "end within a state", CUT, EPIPE, MIGRATION_RECORD_STATE, STATE_SREGS, 8 },
+};
+
+#define MAX_STEPS	(MAX_MIGRATIONS + ARRAY_SIZE(refusals) + 1)
+
+/* This process's: the guest is here, or it is not. */
+static struct {
+	int side;
+	int sockets[MAX_STEPS];
+
+	/* Blocks that are private in truth. */
+	bool private[NR_BLOCKS];
+	enum sabotage sabotage;
+	int step;
+
+	/* Of the lines of the guest. */
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	u64 pass[NR_VCPUS];
+	u64 nr_passes[NR_VCPUS];	/* since the guest is here */
+	u64 wanted_passes;
+	bool missed;
+	bool wrong;
+} here;
+
+#define check(condition, fmt, ...)						\
+({										\
+	bool ok_ = (condition);							\
+										\
+	if (!ok_)								\
+		ksft_print_msg("process %d, step %d: " fmt "\n", here.side, here.step,	\
+			       ##__VA_ARGS__);					\
+	ok_;									\
+})
+
+static void watch_line(struct linux_guest *guest, const char *line)
+{
+	const char *says = strstr(line, "guest_init: load ");
+	bool enough = true;
+	u64 pass;
+	int i;
+
+	if (!says || says[17] < '0' || says[17] >= '0' + NR_VCPUS)
+		return;
+	i = says[17] - '0';
+
+	pthread_mutex_lock(&here.lock);
+	if (sscanf(says + 18, ": pass %lu", &pass) == 1) {
+		here.missed |= pass != here.pass[i] + 1;
+		here.pass[i] = pass;
+		here.nr_passes[i]++;
+	} else {
+		here.wrong = true;
+	}
+	for (i = 0; i < NR_VCPUS; i++)
+		enough &= here.nr_passes[i] >= here.wanted_passes;
+	if (here.wrong || (here.wanted_passes && enough))
+		linux_guest_stop(guest, LINUX_GUEST_PAUSED);
+	pthread_cond_signal(&here.cond);
+	pthread_mutex_unlock(&here.lock);
+}
+
+/* The guest goes on, on all vCPUs, and nothing is amiss. */
+static bool run_on(struct linux_guest *guest)
+{
+	enum linux_guest_end end;
+
+	memset(here.nr_passes, 0, sizeof(here.nr_passes));
+	here.wanted_passes = 2;
+	end = linux_guest_run(guest, options.seconds);
+	here.wanted_passes = 0;
+
+	if (check(end == LINUX_GUEST_PAUSED, "the guest ended by %s %s", linux_guest_end_str(end),
+		  guest->error) &&
+	    check(!here.wrong, "the guest found a page that is wrong") &&
+	    check(!here.missed, "lines of the guest are missing") &&
+	    check(!linux_guest_splat(guest), "the guest says: %s", linux_guest_splat(guest)))
+		return true;
+	linux_guest_print_console(guest, 40);
+	return false;
+}
+
+static void find_private(struct linux_guest *guest, struct linux_guest_migration *m,
+			 unsigned long *pages)
+{
+	u64 page;
+
+	for (page = 0; page < MEM_SIZE / PAGE_SIZE; page++) {
+		if (here.private[page * PAGE_SIZE / BLOCK_SIZE])
+			__set_bit(page, pages);
+	}
+}
+
+static void set_private(struct linux_guest_migration *m, u64 block, bool private)
+{
+	int err;
+
+	here.private[block] = private;
+	pthread_mutex_lock(&m->lock);
+	err = private ? shared_ranges_remove(&m->shared, block * BLOCK_SIZE, BLOCK_SIZE) :
+			shared_ranges_add(&m->shared, block * BLOCK_SIZE, BLOCK_SIZE);
+	pthread_mutex_unlock(&m->lock);
+	TEST_ASSERT(!err, "The list does not take block %lu, errno %d", block, -err);
+}
+
+/* Another pass of the guest, or it has stopped and there will be none. */
+static void wait_for_pass(struct linux_guest *guest)
+{
+	struct timespec deadline;
+	u64 nr;
+
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += options.seconds;
+	pthread_mutex_lock(&here.lock);
+	nr = here.nr_passes[0];
+	while (here.nr_passes[0] == nr && !here.wrong &&
+	       !pthread_cond_timedwait(&here.cond, &here.lock, &deadline))
+		;
+	pthread_mutex_unlock(&here.lock);
+}
+
+/* Each round has something to send, and pages of another status than before. */
+static void begin_round(struct linux_guest *guest, struct linux_guest_migration *m, int round)
+{
+	u64 block = (here.step * 7 + round * 31) % NR_BLOCKS;
+
+	if (round)
+		wait_for_pass(guest);
+	set_private(m, block, !here.private[block]);
+	if (round == 1 && here.sabotage == WITHDRAW) {
+		pthread_mutex_lock(&m->lock);
+		migration_wrmsr(&m->state, 0);
+		pthread_mutex_unlock(&m->lock);
+	}
+}
+
+static int save_devices(struct linux_guest *guest, struct linux_guest_migration *m, FILE *stream)
+{
+	return fwrite(here.pass, sizeof(here.pass), 1, stream) == 1 ? 0 : -EIO;
+}
+
+static int load_devices(struct linux_guest *guest, struct linux_guest_migration *m,
+			const void *data, size_t size)
+{
+	if (size != sizeof(here.pass))
+		return -EINVAL;
+	memcpy(here.pass, data, size);
+	return 0;
+}
+
+static void init_migration(struct linux_guest_migration *m)
+{
+	linux_guest_migration_init(m, MAX_RANGES);
+	m->key = KEY;
+	m->find_private = find_private;
+	m->round = begin_round;
+	m->save_devices = save_devices;
+	m->load_devices = load_devices;
+	m->max_rounds = ROUNDS;
+	m->few_pages = 1;
+}
+
+static void make_ready(struct linux_guest_migration *m)
+{
+	m->state = MIGRATION_READY;
+}
+
+static struct linux_guest *create_guest(bool empty)
+{
+	char init[PATH_MAX];
+	struct linux_guest_file file = { "init", init, .mode = 0755 };
+	struct linux_guest_params params = {
+		.kernel = options.kernel,
+		.cmdline = "-- load",
+		.files = &file,
+		.nr_files = 1,
+		.nr_vcpus = NR_VCPUS,
+		.mem_size = MEM_SIZE,
+	};
+	struct linux_guest *guest;
+
+	linux_guest_program(init, sizeof(init), "guest_init");
+	guest = empty ? linux_guest_create_empty(&params) : linux_guest_create(&params);
+	guest->line = watch_line;
+	return guest;
+}
+
+/* What a thread does to the stream on its way from the guest to the socket. */
+struct saboteur {
+	const struct refusal *refusal;
+	int from, to;
+};
+
+static bool copy(struct saboteur *s, u32 type, u32 index, u8 *data, u64 offset, u64 size)
+{
+	const struct refusal *r = s->refusal;
+
+	if (r->type == type && r->index == index && r->offset >= offset &&
+	    r->offset < offset + size) {
+		if (r->sabotage == CUT)
+			return send(s->to, data, r->offset - offset, MSG_NOSIGNAL) < 0;
+		data[r->offset - offset] ^= r->flip;
+	}
+	return send(s->to, data, size, MSG_NOSIGNAL) == size;
+}
+
+static void *sabotage_stream(void *arg)
+{
+	struct linux_guest_migration_record record;
+	struct linux_guest_migration_header header;
+	struct saboteur *s = arg;
+	static u8 data[SZ_64K];
+	u64 offset, size, part;
+	u32 type, index;
+
+	if (recv(s->from, &header, sizeof(header), MSG_WAITALL) != sizeof(header) ||
+	    !copy(s, 0, 0, (u8 *)&header, 0, sizeof(header)))
+		goto out;
+	while (recv(s->from, &record, sizeof(record), MSG_WAITALL) == sizeof(record)) {
+		type = le32toh(record.type);
+		index = le32toh(record.index);
+		size = le64toh(record.size);
+		if (!copy(s, type, index, (u8 *)&record, 0, sizeof(record)))
+			goto out;
+		for (offset = 0; offset < size; offset += part) {
+			part = min_t(u64, size - offset, sizeof(data));
+			if (recv(s->from, data, part, MSG_WAITALL) != part ||
+			    !copy(s, type, index, data, sizeof(record) + offset, part))
+				goto out;
+		}
+	}
+out:
+	/* What has come back stays readable. */
+	shutdown(s->to, SHUT_WR);
+	shutdown(s->from, SHUT_RD);
+	return NULL;
+}
+
+static void *copy_reply(void *arg)
+{
+	struct linux_guest_migration_reply reply;
+	struct saboteur *s = arg;
+
+	if (recv(s->to, &reply, sizeof(reply), MSG_WAITALL) == sizeof(reply))
+		send(s->from, &reply, sizeof(reply), MSG_NOSIGNAL);
+	shutdown(s->from, SHUT_WR);
+	return NULL;
+}
+
+static int send_sabotaged(struct linux_guest *guest, struct linux_guest_migration *m,
+			  const struct refusal *refusal)
+{
+	struct saboteur saboteur = { refusal };
+	pthread_t threads[2];
+	int pair[2], err;
+
+	TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair), "socketpair(), errno %d", errno);
+	saboteur.from = pair[1];
+	saboteur.to = here.sockets[here.step];
+	TEST_ASSERT(!pthread_create(&threads[0], NULL, sabotage_stream, &saboteur) &&
+		    !pthread_create(&threads[1], NULL, copy_reply, &saboteur), "No thread");
+	err = linux_guest_send(guest, m, pair[0], options.seconds);
+	shutdown(pair[0], SHUT_RDWR);
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	close(pair[0]);
+	close(pair[1]);
+	return err;
+}
+
+static void print_migration(const struct linux_guest_migration *m)
+{
+	ksft_print_msg("migration %d: %d rounds, %lu pages, %lu in the pause, %lu for status; "
+		       "%lu MiB in %lu ms, down for %lu ms\n",
+		       here.step + 1, m->nr_rounds, m->nr_pages, m->nr_paused_pages,
+		       m->nr_changed_pages, m->nr_bytes >> 20, m->total_us / 1000,
+		       m->downtime_us / 1000);
+	fflush(stdout);
+}
+
+static void end_stream(void)
+{
+	close(here.sockets[here.step]);
+	here.sockets[here.step] = -1;
+}
+
+static bool send_guest(struct linux_guest *guest, struct linux_guest_migration *m)
+{
+	int err = linux_guest_send(guest, m, here.sockets[here.step], options.seconds);
+
+	end_stream();
+	if (!check(!err, "the guest was not sent: errno %d, there %d, it ended by %s %s", -err,
+		   m->remote_error, linux_guest_end_str(m->end), guest->error)) {
+		linux_guest_print_console(guest, 40);
+		return false;
+	}
+	print_migration(m);
+	linux_guest_free(guest);
+	return true;
+}
+
+/* Returns NULL if there is no guest, as it should be if an error is expected. */
+static struct linux_guest *receive_guest(struct linux_guest_migration *m, int error, bool *ok)
+{
+	struct linux_guest *guest = create_guest(true);
+	int i, err;
+
+	err = linux_guest_receive(guest, m, here.sockets[here.step], options.seconds);
+	end_stream();
+	*ok = check(err == -error, "receiver's errno %d for %d %s", -err, error, guest->error);
+	if (err) {
+		linux_guest_free(guest);
+		return NULL;
+	}
+	for (i = 0; i < NR_BLOCKS; i++)
+		here.private[i] = !shared_ranges_test(&m->shared, i * BLOCK_SIZE);
+	return guest;
+}
+
+/* Both processes take the same steps, one of them sends and the other receives. */
+static bool there_and_back(struct linux_guest **guest, struct linux_guest_migration *m)
+{
+	bool ok;
+
+	for (here.step = 0; here.step < options.nr_migrations; here.step++) {
+		if (here.step % 2 == here.side) {
+			ok = send_guest(*guest, m);
+			if (ok)
+				*guest = NULL;
+		} else {
+			*guest = receive_guest(m, 0, &ok);
+			ok = ok && run_on(*guest);
+		}
+		if (!ok)
+			return false;
+	}
+	return true;
+}
+
+static bool refuse(struct linux_guest *guest, struct linux_guest_migration *m,
+		   const struct refusal *refusal)
+{
+	int expected = -EREMOTEIO, err;
+
+	here.sabotage = refusal->sabotage;
+	if (refusal->sabotage == NOT_READY)
+		m->state = MIGRATION_OFFERED;
+	if (refusal->sabotage == NOT_READY || refusal->sabotage == WITHDRAW)
+		expected = -EPERM;
+
+	if (expected == -EPERM)
+		err = linux_guest_send(guest, m, here.sockets[here.step], options.seconds);
+	else
+		err = send_sabotaged(guest, m, refusal);
+	end_stream();
+	make_ready(m);
+
+	return check(err == expected, "sender's errno %d for %d", -err, -expected) &&
+	       check(expected == -EPERM || m->remote_error == refusal->error,
+		     "the other process refuses with errno %d for %d", m->remote_error,
+		     refusal->error) &&
+	       run_on(guest);
+}
+
+/* Of a single page that the guest checks, the list says what is not true. */
+static bool send_wrong_list(struct linux_guest *guest, struct linux_guest_migration *m)
+{
+	u64 gpa;
+	int err;
+
+	for (gpa = 0; gpa < MEM_SIZE; gpa += PAGE_SIZE) {
+		if (*(u64 *)addr_gpa2hva(guest->vm, gpa) == LOAD_MAGIC)
+			break;
+	}
+	if (!check(gpa < MEM_SIZE, "there is no page that the guest checks"))
+		return false;
+
+	/* The list must not change any more. */
+	m->round = NULL;
+	err = shared_ranges_test(&m->shared, gpa) ?
+	      shared_ranges_remove(&m->shared, gpa, PAGE_SIZE) :
+	      shared_ranges_add(&m->shared, gpa, PAGE_SIZE);
+	TEST_ASSERT(!err, "The list does not take a page, errno %d", -err);
+	return send_guest(guest, m);
+}
+
+static bool notice_wrong_list(struct linux_guest_migration *m)
+{
+	struct linux_guest *guest;
+	enum linux_guest_end end;
+	bool ok;
+
+	guest = receive_guest(m, 0, &ok);
+	if (!ok)
+		return false;
+	end = linux_guest_run(guest, options.seconds);
+	ok = check(end == LINUX_GUEST_PAUSED && here.wrong,
+		   "the guest has not noticed a page of garbage but ended by %s %s",
+		   linux_guest_end_str(end), guest->error);
+	linux_guest_free(guest);
+	return ok;
+}
+
+static int receiving_process(void)
+{
+	struct linux_guest *guest = NULL;
+	struct linux_guest_migration m;
+	bool ok;
+	int i;
+
+	init_migration(&m);
+	ok = there_and_back(&guest, &m);
+	for (i = 0; i < ARRAY_SIZE(refusals) && ok; i++, here.step++) {
+		guest = receive_guest(&m, refusals[i].error, &ok);
+		if (guest)
+			linux_guest_free(guest);
+	}
+	ok = ok && notice_wrong_list(&m);
+	linux_guest_migration_destroy(&m);
+	fflush(stdout);
+	return ok ? 0 : 1;
+}
+
+static void sending_process(pid_t other)
+{
+	struct linux_guest *guest = create_guest(false);
+	struct linux_guest_migration m;
+	int i, status;
+	bool ok;
+
+	init_migration(&m);
+	make_ready(&m);
+	for (i = 0; i < NR_BLOCKS; i++)
+		set_private(&m, i, i % 3);
+
+	ok = run_on(guest) && there_and_back(&guest, &m);
+	ksft_test_result(ok, "%d migrations there and back\n", options.nr_migrations);
+	for (i = 0; i < ARRAY_SIZE(refusals); i++, here.step++) {
+		ok = ok && refuse(guest, &m, &refusals[i]);
+		ksft_test_result(ok, "refused: %s\n", refusals[i].name);
+	}
+
+	ok = ok && send_wrong_list(guest, &m);
+	/* If something failed, the other process still waits. */
+	for (i = 0; i < MAX_STEPS; i++)
+		close(here.sockets[i]);
+	waitpid(other, &status, 0);
+	ksft_test_result(ok && !status, "list that is wrong about a page is noticed\n");
+	linux_guest_migration_destroy(&m);
+}
+
+static void help(const char *name)
+{
+	printf("Usage: %s [-k bzImage] [-n migrations] [-t seconds]\n"
+	       " -k: kernel of the guest, default /boot/vmlinuz-RELEASE\n"
+	       " -n: how many, an even number up to %d, default %d\n"
+	       " -t: the most that a run or a migration may take, default %d s\n",
+	       name, MAX_MIGRATIONS, options.nr_migrations, options.seconds);
+	exit(KSFT_FAIL);
+}
+
+int main(int argc, char *argv[])
+{
+	int i, opt, pairs[MAX_STEPS][2];
+	struct utsname uts;
+	pid_t other;
+
+	uname(&uts);
+	snprintf(options.kernel, sizeof(options.kernel), "/boot/vmlinuz-%s", uts.release);
+
+	while ((opt = getopt(argc, argv, "k:n:t:h")) != -1) {
+		switch (opt) {
+		case 'k':
+			snprintf(options.kernel, sizeof(options.kernel), "%s", optarg);
+			break;
+		case 'n':
+			options.nr_migrations = atoi_positive("Migrations", optarg);
+			break;
+		case 't':
+			options.seconds = atoi_positive("Seconds", optarg);
+			break;
+		default:
+			help(argv[0]);
+		}
+	}
+	if (options.nr_migrations % 2 || options.nr_migrations > MAX_MIGRATIONS)
+		help(argv[0]);
+	__TEST_REQUIRE(!access(options.kernel, R_OK), "no kernel for the guest: %s",
+		       options.kernel);
+
+	ksft_print_header();
+	ksft_set_plan(ARRAY_SIZE(refusals) + 2);
+	fflush(stdout);
+
+	pthread_mutex_init(&here.lock, NULL);
+	pthread_cond_init(&here.cond, NULL);
+	for (i = 0; i < MAX_STEPS; i++)
+		TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]),
+			    "socketpair(), errno %d", errno);
+	other = fork();
+	TEST_ASSERT(other >= 0, "fork(), errno %d", errno);
+	here.side = !other;
+	for (i = 0; i < MAX_STEPS; i++) {
+		here.sockets[i] = pairs[i][here.side];
+		close(pairs[i][!here.side]);
+	}
+	if (!other)
+		_exit(receiving_process());
+	sending_process(other);
+	ksft_finished();
+}

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Boot Linux as an SEV guest, on a software SEV VM, and compare the pages that it
+ * says it shares with the pages that it does share, by its own page tables.
+ */
+#include <linux/bitmap.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "kselftest.h"
+#include "kvm_util.h"
+#include "linux_guest_virtio.h"
+#include "sev_linux_guest.h"
+#include "test_util.h"
+
+/* For two kernels and a swiotlb. */
+#define GUEST_MEM_SIZE		(SZ_256M + SZ_128M)
+#define DISK_SIZE		SZ_4M
+
+#define MAX_REQUESTS_PER_BOOT	60
+
+/* How many requests are dropped, and how often the host changes things. */
+#define NR_DROPPED		120
+#define NR_HOST_ROUNDS		60
+
+#define SPARE_MEMSLOT		(LINUX_GUEST_MEMSLOT + 1)
+#define SPARE_GPA		SZ_4G
+
+#define STRESS			"mem_encrypt_stress.ko"
+
+static struct options {
+	char kernel[PATH_MAX];
+	char symbols[PATH_MAX];
+	const char *module;
+	int seconds;
+	bool defective;
+} options = { .seconds = 110 };
+
+struct scenario {
+	const char *name;
+	int nr_vcpus;
+	const char *cmdline;	/* what is behind "--" are the steps of guest_init */
+	int nr_kernels;
+	bool stress;		/* needs the module */
+	bool drop;
+	bool host_stress;
+	const char *says;
+};
+
+static const struct scenario scenarios[] = {
+	{
+		.name = "1 vCPU",
+		.nr_vcpus = 1,
+		.cmdline = "--",
+		.nr_kernels = 1,
+	}, {
+		.name = "2 vCPUs, disk, CPU hotplug, memory pressure",
+		.nr_vcpus = 2,
+		.cmdline = "swiotlb=force " LINUX_GUEST_DISK_CMDLINE
+			   "-- " STRESS " disk offline online pressure disk unload disk",
+		.nr_kernels = 1,
+		.stress = true,
+		.says = "mem_encrypt_stress: stopped after",
+	}, {
+		/* See guest_migration_test.c for nox2apic. */
+		.name = "kexec",
+		.nr_vcpus = 2,
+		.cmdline = "swiotlb=force retain_initrd nox2apic " LINUX_GUEST_DISK_CMDLINE
+			   "-- disk kexec",
+		.nr_kernels = 2,
+	}, {
+		.name = "a request is dropped",
+		.nr_vcpus = 1,
+		.cmdline = "-- " STRESS ",conversions=1 wait unload",
+		.nr_kernels = 1,
+		.stress = true,
+		.drop = true,
+		.says = "mem_encrypt_stress: stopped after",
+	}, {
+		.name = "conversions during dirty logging and changes of memslots",
+		.nr_vcpus = 2,
+		.cmdline = "-- " STRESS ",conversions=1 wait unload",
+		.nr_kernels = 1,
+		.stress = true,
+		.host_stress = true,
+		.says = "mem_encrypt_stress: stopped after",
+	},
+};
+
+struct watch {
+	const struct scenario *scenario;
+	struct sev_linux_guest *sev;
+	bool ok;
+
+	struct timespec start;
+	u64 patched_gva;
+	int nr_kernels;
+	int nr_early;			/* requests before alternatives were applied */
+	int nr_requests;		/* until userspace of the last kernel */
+	u64 nr_shared;
+
+	int nr_dropped;
+	int nr_noticed;
+	int nr_host_rounds;
+};
+
+/* The vCPU whose exit this thread handles. */
+static __thread struct kvm_vcpu *this_vcpu;
+
+#define check(condition, fmt, ...)						\
+do {										\
+	if (!(condition)) {							\
+		ksft_print_msg("%s: " fmt "\n", watch->scenario->name, ##__VA_ARGS__);	\
+		watch->ok = false;						\
+	}									\
+} while (0)
+
+static void compare(struct watch *watch, const char *when)
+{
+	struct sev_linux_guest_diff diff;
+
+	diff = sev_linux_guest_compare(watch->sev, this_vcpu, 0, 0);
+	check(diff.nr_shared && !diff.nr_missing && !diff.nr_stale,
+	      "%s: of %lu shared pages %lu weren't reported, %lu are private by now, from 0x%lx",
+	      when, diff.nr_shared, diff.nr_missing, diff.nr_stale, diff.first);
+	watch->nr_shared = diff.nr_shared;
+}
+
+/* guest_init says what it is about to do: all that was before has been done. */
+static void watch_line(struct linux_guest *guest, const char *line)
+{
+	struct sev_linux_guest *sev = guest->private;
+	struct watch *watch = sev->private;
+	const struct scenario *scenario = watch->scenario;
+	struct timespec elapsed;
+
+	line = strstr(line, "guest_init: ");
+	if (!line)
+		return;
+
+	pthread_mutex_lock(&sev->m.lock);
+	if (strstr(line, "CPUs online")) {
+		elapsed = timespec_elapsed(watch->start);
+		watch->nr_kernels++;
+		if (watch->nr_kernels == 1)
+			ksft_print_msg("%s: userspace after %ld.%ld s, %d requests\n",
+				       scenario->name, elapsed.tv_sec,
+				       elapsed.tv_nsec / 100000000, sev->nr_requests);
+		check(options.defective ==
+		      (sev->nr_requests - watch->nr_requests >= MAX_REQUESTS_PER_BOOT),
+		      "%d requests", sev->nr_requests - watch->nr_requests);
+	}
+	watch->nr_requests = sev->nr_requests;
+
+	/* Only one guest is at rest while the module converts memory. */
+	if (!strstr(line, "step unload") || !strstr(scenario->cmdline, "conversions"))
+		compare(watch, line);
+	if (strstr(line, "modules loaded"))
+		guest->wait = scenario->drop || scenario->host_stress;
+	pthread_mutex_unlock(&sev->m.lock);
+}
+
+static bool changes_list(struct sev_linux_guest *sev, u64 gpa, u64 size, bool private)
+{
+	const struct shared_range *range = shared_ranges_next(&sev->m.shared, gpa);
+
+	if (private)
+		return range && range->start < gpa + size;
+	return !range || range->start > gpa || range->end < gpa + size;
+}
+
+/* The list without what the guest asks for must differ by just that. */
+static void drop_request(struct watch *watch, u64 gpa, u64 size, bool private)
+{
+	struct sev_linux_guest *sev = watch->sev;
+	struct sev_linux_guest_diff without = sev_linux_guest_compare(sev, this_vcpu, 0, 0);
+	struct sev_linux_guest_diff others = sev_linux_guest_compare(sev, this_vcpu, gpa, size);
+
+	watch->nr_dropped++;
+	watch->nr_noticed += (private ? without.nr_stale : without.nr_missing) > 0 &&
+			     without.first >= gpa && without.first - gpa < size;
+	check(!others.nr_missing && !others.nr_stale,
+	      "pages out of 0x%lx, 0x%lx bytes, differ, from 0x%lx", gpa, size, others.first);
+	if (watch->nr_dropped == NR_DROPPED)
+		WRITE_ONCE(sev->guest->wait, false);
+}
+
+static bool watch_request(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu, u64 gpa,
+			  u64 size, bool private)
+{
+	struct watch *watch = sev->private;
+	int patched;
+
+	memcpy(&patched, linux_guest_kernel_hva(sev->guest, watch->patched_gva), sizeof(int));
+	watch->nr_early += !patched;
+	if (watch->scenario->drop && changes_list(sev, gpa, size, private))
+		drop_request(watch, gpa, size, private);
+	return true;
+}
+
+static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+{
+	struct sev_linux_guest *sev = guest->private;
+	struct watch *watch = sev->private;
+	int nr_ready = sev->nr_ready;
+
+	this_vcpu = vcpu;
+	if (!sev_linux_guest_exit(guest, vcpu))
+		return false;
+
+	/* The guest must not say that it is ready before it has reported all. */
+	if (vcpu->run->exit_reason == KVM_EXIT_MIGRATION_CONTROL && sev->nr_ready > nr_ready) {
+		pthread_mutex_lock(&sev->m.lock);
+		compare(watch, "when the guest allows its migration");
+		pthread_mutex_unlock(&sev->m.lock);
+	}
+	return true;
+}
+
+/* A device can't read what is encrypted. */
+static bool is_shared(struct linux_guest *guest, u64 gpa, u64 size)
+{
+	struct sev_linux_guest *sev = guest->private;
+	const struct shared_range *range;
+	bool shared;
+
+	pthread_mutex_lock(&sev->m.lock);
+	range = shared_ranges_next(&sev->m.shared, gpa);
+	shared = range && range->start <= gpa && range->end - gpa >= size;
+	pthread_mutex_unlock(&sev->m.lock);
+	return shared;
+}
+
+static void *stress_host(void *arg)
+{
+	struct watch *watch = arg;
+	struct kvm_vm *vm = watch->sev->guest->vm;
+	unsigned long *dirty = bitmap_zalloc(GUEST_MEM_SIZE / SZ_4K);
+	int i;
+
+	while (!READ_ONCE(watch->sev->guest->wait))
+		usleep(10000);
+
+	for (i = 0; i < NR_HOST_ROUNDS; i++) {
+		vm_mem_region_set_flags(vm, LINUX_GUEST_MEMSLOT, KVM_MEM_LOG_DIRTY_PAGES);
+		vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS, SPARE_GPA, SPARE_MEMSLOT,
+					    16, 0);
+		usleep(20000);
+		kvm_vm_get_dirty_log(vm, LINUX_GUEST_MEMSLOT, dirty);
+		vm_mem_region_delete(vm, SPARE_MEMSLOT);
+		usleep(20000);
+		vm_mem_region_set_flags(vm, LINUX_GUEST_MEMSLOT, 0);
+		watch->nr_host_rounds++;
+	}
+	WRITE_ONCE(watch->sev->guest->wait, false);
+	free(dirty);
+	return NULL;
+}
+
+static void create_guest(struct watch *watch, const struct scenario *scenario)
+{
+	struct linux_guest_file files[3];
+	struct linux_guest_params params = {
+		.kernel = options.kernel,
+		.cmdline = scenario->cmdline,
+		.files = files,
+		.nr_vcpus = scenario->nr_vcpus,
+		.mem_size = GUEST_MEM_SIZE,
+	};
+	struct linux_guest_disk *disk;
+	char init[PATH_MAX];
+
+	linux_guest_program(init, sizeof(init), "guest_init");
+	files[params.nr_files++] = (struct linux_guest_file){ "init", init, .mode = 0755 };
+	if (scenario->nr_kernels > 1)
+		files[params.nr_files++] =
+			(struct linux_guest_file){ "kernel", options.kernel, .mode = 0644 };
+	if (scenario->stress)
+		files[params.nr_files++] = (struct linux_guest_file){
+			"modules/" STRESS, options.module, .mode = 0644 };
+
+	watch->sev = sev_linux_guest_create(&params);
+	watch->sev->private = watch;
+	watch->sev->request = watch_request;
+	watch->sev->guest->exit = watch_exit;
+	watch->sev->guest->line = watch_line;
+	if (strstr(scenario->cmdline, LINUX_GUEST_DISK_CMDLINE)) {
+		disk = linux_guest_add_disk(watch->sev->guest, DISK_SIZE);
+		disk->may_access = is_shared;
+	}
+}
+
+static bool boot(const struct scenario *scenario)
+{
+	struct watch _watch = { .scenario = scenario, .ok = true }, *watch = &_watch;
+	struct sev_linux_guest *sev;
+	struct linux_guest *guest;
+	enum linux_guest_end end;
+	const char *splat;
+	pthread_t thread;
+	int nr_steps;
+
+	watch->patched_gva = linux_guest_symbol(options.symbols, "alternatives_patched", NULL);
+	create_guest(watch, scenario);
+	sev = watch->sev;
+	guest = sev->guest;
+	clock_gettime(CLOCK_MONOTONIC, &watch->start);
+	if (scenario->host_stress)
+		TEST_ASSERT(!pthread_create(&thread, NULL, stress_host, watch),
+			    "No thread for the host's stress");
+	end = linux_guest_run(guest, options.seconds);
+	/* It waits if the guest has died before. */
+	guest->wait = true;
+	if (scenario->host_stress)
+		pthread_join(thread, NULL);
+	splat = linux_guest_splat(guest);
+	nr_steps = linux_guest_count(guest, "guest_init: step");
+
+	check(end == LINUX_GUEST_RESET, "the guest ended by %s %s", linux_guest_end_str(end),
+	      guest->error);
+	check(linux_guest_count(guest, "Memory Encryption Features active: AMD SEV") ==
+	      scenario->nr_kernels, "SEV isn't active");
+	check(watch->nr_kernels == scenario->nr_kernels, "%d kernels were started",
+	      watch->nr_kernels);
+	check(linux_guest_find(guest, "guest_init: done"), "PID 1 of the guest did not end");
+	check(!linux_guest_count(guest, " failed, errno "), "a step failed");
+	check(!splat, "the guest's kernel says: %s", splat);
+	check(!scenario->says ||
+	      (linux_guest_count(guest, scenario->says) == 1 &&
+	       linux_guest_find(guest, " rounds, 0 errors")), "not one line '%s'", scenario->says);
+
+	check(watch->nr_early, "no request before alternatives were applied");
+	check(sev->nr_ready == scenario->nr_kernels && sev->nr_cleared == scenario->nr_kernels &&
+	      sev->m.state == MIGRATION_WITHDRAWN,
+	      "migration was allowed %d times and withdrawn %d times", sev->nr_ready,
+	      sev->nr_cleared);
+	if (scenario->drop)
+		check(watch->nr_dropped >= NR_DROPPED && watch->nr_noticed == watch->nr_dropped,
+		      "of %d requests that were dropped, %d were noticed", watch->nr_dropped,
+		      watch->nr_noticed);
+	if (scenario->host_stress)
+		check(watch->nr_host_rounds == NR_HOST_ROUNDS, "the guest did not wait");
+
+	ksft_print_msg("%s: %d steps, %d requests, %d early, %lu pages shared at the end",
+		       scenario->name, nr_steps, sev->nr_requests, watch->nr_early,
+		       watch->nr_shared);
+	if (scenario->drop)
+		printf(", %d of %d dropped ones noticed", watch->nr_noticed, watch->nr_dropped);
+	printf("\n");
+	if (!watch->ok)
+		linux_guest_print_console(guest, 60);
+	sev_linux_guest_free(sev);
+	return watch->ok;
+}
+
+static void help(const char *name)
+{
+	printf("Usage: %s [-k bzImage] [-s System.map] [-m module] [-t seconds] [-d]\n"
+	       " -k: kernel of the guest, default /boot/vmlinuz-RELEASE\n"
+	       " -s: its symbols, default /boot/System.map-RELEASE\n"
+	       " -m: mem_encrypt_stress.ko, which stresses private and shared memory\n"
+	       " -t: the most that one guest may take, default %d s\n"
+	       " -d: the kernel reports page by page; only boot it\n",
+	       name, options.seconds);
+	exit(KSFT_FAIL);
+}
+
+int main(int argc, char *argv[])
+{
+	struct utsname uts;
+	int i, opt, nr_tests = ARRAY_SIZE(scenarios);
+
+	uname(&uts);
+	snprintf(options.kernel, sizeof(options.kernel), "/boot/vmlinuz-%s", uts.release);
+	snprintf(options.symbols, sizeof(options.symbols), "/boot/System.map-%s", uts.release);
+
+	while ((opt = getopt(argc, argv, "k:s:m:t:dh")) != -1) {
+		switch (opt) {
+		case 'k':
+			snprintf(options.kernel, sizeof(options.kernel), "%s", optarg);
+			break;
+		case 's':
+			snprintf(options.symbols, sizeof(options.symbols), "%s", optarg);
+			break;
+		case 'm':
+			options.module = optarg;
+			break;
+		case 't':
+			options.seconds = atoi_positive("Seconds", optarg);
+			break;
+		case 'd':
+			options.defective = true;
+			break;
+		default:
+			help(argv[0]);
+		}
+	}
+	__TEST_REQUIRE(!access(options.kernel, R_OK), "no kernel for the guest: %s",
+		       options.kernel);
+	__TEST_REQUIRE(!access(options.symbols, R_OK), "no symbols of the guest's kernel: %s",
+		       options.symbols);
+	__TEST_REQUIRE(sev_linux_guest_supported(), "KVM has no software SEV VMs");
+
+	ksft_print_header();
+	if (options.defective)
+		nr_tests = 1;
+	ksft_set_plan(nr_tests);
+	for (i = 0; i < nr_tests; i++) {
+		if (scenarios[i].stress && !options.module)
+			ksft_test_result_skip("%s: no module\n", scenarios[i].name);
+		else
+			ksft_test_result(boot(&scenarios[i]), "%s\n", scenarios[i].name);
+	}
+	ksft_finished();
+}
