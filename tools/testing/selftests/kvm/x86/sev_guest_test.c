@@ -152,8 +152,9 @@ static void watch_line(struct linux_guest *guest, const char *line)
 	}
 	watch->nr_requests = sev->nr_requests;
 
-	/* Only one guest is at rest while the module converts memory. */
-	if (!strstr(line, "step unload") || !strstr(scenario->cmdline, "conversions"))
+	/* While the module converts memory the guest is not at rest. */
+	if (!strstr(scenario->cmdline, "conversions") || strstr(line, "CPUs online") ||
+	    strstr(line, "guest_init: done"))
 		compare(watch, line);
 	if (strstr(line, "modules loaded"))
 		guest->wait = scenario->drop || scenario->host_stress;
