@@ -29,6 +29,7 @@
 #define FEW_PAGES	8
 
 #define STRESS		"mem_encrypt_stress"
+#define STEPS		"disk wait disk unload kexec"
 
 /* mem_encrypt_stress writes where a word is, and a number of its own above. */
 #define PATTERN_ADDR	GENMASK_ULL(47, 0)
@@ -194,8 +195,7 @@ static struct sev_linux_guest *create_guest(bool empty)
 		.kernel = options.kernel,
 		/* See guest_migration_test.c for nox2apic. */
 		.cmdline = "retain_initrd nox2apic swiotlb=force " LINUX_GUEST_DISK_CMDLINE
-			   "-- " STRESS ".ko,conversions=1,nr_buffers=64 "
-			   "disk wait disk unload kexec",
+			   "-- " STRESS ".ko,conversions=1,nr_buffers=64 " STEPS,
 		.files = files,
 		.nr_vcpus = NR_VCPUS,
 	};
