@@ -175,19 +175,6 @@ static int load_devices(struct linux_guest *guest, struct linux_guest_migration 
 	return 0;
 }
 
-static bool is_shared(struct linux_guest *guest, u64 gpa, u64 size)
-{
-	struct sev_linux_guest *sev = guest->private;
-	const struct shared_range *range;
-	bool shared;
-
-	pthread_mutex_lock(&sev->m.lock);
-	range = shared_ranges_next(&sev->m.shared, gpa);
-	shared = range && range->start <= gpa && range->end - gpa >= size;
-	pthread_mutex_unlock(&sev->m.lock);
-	return shared;
-}
-
 static struct sev_linux_guest *create_guest(bool empty)
 {
 	struct linux_guest_file files[3];
@@ -219,7 +206,7 @@ static struct sev_linux_guest *create_guest(bool empty)
 	sev->m.save_devices = save_devices;
 	sev->m.load_devices = load_devices;
 	linux_guest_add_disk(sev->guest, DISK_SIZE);
-	sev->guest->disk->may_access = is_shared;
+	sev->guest->disk->may_access = sev_linux_guest_is_shared;
 	sev->guest->disk->wrote = linux_guest_written;
 	return sev;
 }

@@ -219,20 +219,6 @@ static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	return true;
 }
 
-/* A device can't read what is encrypted. */
-static bool is_shared(struct linux_guest *guest, u64 gpa, u64 size)
-{
-	struct sev_linux_guest *sev = guest->private;
-	const struct shared_range *range;
-	bool shared;
-
-	pthread_mutex_lock(&sev->m.lock);
-	range = shared_ranges_next(&sev->m.shared, gpa);
-	shared = range && range->start <= gpa && range->end - gpa >= size;
-	pthread_mutex_unlock(&sev->m.lock);
-	return shared;
-}
-
 static void *stress_host(void *arg)
 {
 	struct watch *watch = arg;
@@ -288,7 +274,7 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 	watch->sev->guest->line = watch_line;
 	if (strstr(scenario->cmdline, LINUX_GUEST_DISK_CMDLINE)) {
 		disk = linux_guest_add_disk(watch->sev->guest, DISK_SIZE);
-		disk->may_access = is_shared;
+		disk->may_access = sev_linux_guest_is_shared;
 	}
 }
 

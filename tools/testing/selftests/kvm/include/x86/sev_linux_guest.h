@@ -25,7 +25,6 @@ struct sev_linux_guest {
 	int nr_requests;
 	int nr_ready;			/* KVM_MIGRATION_READY written */
 	int nr_cleared;			/* 0 written */
-	int nr_requests_at_ready;
 
 	/*
 	 * The test's, optional: sees a request before it is taken, under the lock.
@@ -65,6 +64,9 @@ void sev_linux_guest_free(struct sev_linux_guest *sev);
 
 /* For linux_guest::exit of a test with an own one. */
 bool sev_linux_guest_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu);
+
+/* For linux_guest_disk::may_access: a device can't read what is encrypted. */
+bool sev_linux_guest_is_shared(struct linux_guest *guest, u64 gpa, u64 size);
 
 /*
  * Compare the list with the page tables that @vcpu can reach, but for the pages of

@@ -104,6 +104,19 @@ struct sev_linux_guest_diff sev_linux_guest_compare(struct sev_linux_guest *sev,
 	return diff;
 }
 
+bool sev_linux_guest_is_shared(struct linux_guest *guest, u64 gpa, u64 size)
+{
+	struct sev_linux_guest *sev = guest->private;
+	const struct shared_range *range;
+	bool shared;
+
+	pthread_mutex_lock(&sev->m.lock);
+	range = shared_ranges_next(&sev->m.shared, gpa);
+	shared = range && range->start <= gpa && range->end - gpa >= size;
+	pthread_mutex_unlock(&sev->m.lock);
+	return shared;
+}
+
 static void take_request(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu)
 {
 	struct kvm_coco_map_gpa_range *map = (void *)vcpu->run->padding;
@@ -128,12 +141,10 @@ static void take_msr(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu)
 
 	pthread_mutex_lock(&sev->m.lock);
 	err = migration_wrmsr(&sev->m.state, control->value);
-	if (control->value) {
+	if (control->value)
 		sev->nr_ready++;
-		sev->nr_requests_at_ready = sev->nr_requests;
-	} else {
+	else
 		sev->nr_cleared++;
-	}
 	pthread_mutex_unlock(&sev->m.lock);
 
 	control->ret = err ? EINVAL : 0;
