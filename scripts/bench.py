@@ -103,7 +103,7 @@ def start(name, kernels, engine):
     shutil.rmtree(root)
     files = run_dir, out / "image/bzImage", run_dir / "initrd"
     if engine == "amd":
-        argv = engines.qemu(*files, f"{engines.CMDLINE} rodata=off", ICOUNT)
+        argv = engines.qemu(*files, f"{engines.CMDLINE} rodata=off", accel=ICOUNT)
     else:
         argv = engines.bochs(*files)
     return engines.Machine(run_dir, argv)

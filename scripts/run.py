@@ -354,7 +354,7 @@ def main():
     unknown = [e for e in engines if e not in ENGINES]
     if unknown:
         raise Failed(f"ENGINE={unknown[0]}: no such engine; there are: {' '.join(ENGINES)}")
-    sets = SETS["full"] | SETS[args.set] | {"manual"} if args.tests else set(SETS[args.set])
+    sets = SETS["full"] | SETS[args.set] if args.tests else set(SETS[args.set])
     if args.base_only:
         sets -= {"own", "nodebug", "both", "transport"}
     if not args.base:

@@ -25,11 +25,13 @@ mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t sysfs none /sys
 mount -t debugfs none /sys/kernel/debug; mount -t tracefs none /sys/kernel/tracing
 while read -r module; do insmod "/modules/$module.ko"; done </load
 cd /tests
-setsid sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
+setsid taskset 0x6 sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
 poweroff -f
 INIT
 chmod +x "$work/root/init"
 (cd "$work/root" && find . | cpio --quiet -o -H newc -R 0:0 | gzip -1) >"$work/initrd"
+machine=$(cd "$(dirname "$0")" && python3 -c 'import engines; print(*engines.TCG, *engines.AMD)')
+# shellcheck disable=SC2086 # a list of options
 qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
-	-accel tcg,thread=multi -cpu EPYC,+svm,+npt -smp 2 -m 3G -serial mon:stdio \
+	$machine -serial mon:stdio \
 	-kernel "$image/bzImage" -initrd "$work/initrd" -append "console=ttyS0,115200 panic=-1"

@@ -55,7 +55,7 @@ def boot(run_dir, image, store, plan):
     flash = "if=pflash,format=raw"
     machine = Machine(run_dir, qemu(
         run_dir, image / "bzImage", make_initrd(run_dir, image, plan),
-        extra=["-accel", "tcg,thread=multi", "-smp", "2", "-machine", "q35",
+        extra=["-machine", "q35",
                "-drive", f"{flash},unit=0,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
                "-drive", f"{flash},unit=1,file={store}"]))
     try:

@@ -34,7 +34,6 @@ static struct options {
 	const char *module;
 	int seconds;
 	bool defective;
-	bool quick;
 } options = { .seconds = 110 };
 
 struct scenario {
@@ -341,23 +340,14 @@ static bool boot(const struct scenario *scenario)
 	return watch->ok;
 }
 
-static bool is_wanted(const struct scenario *scenario)
-{
-	if (options.defective)
-		return scenario == scenarios;
-	return !options.quick || !scenario->host_stress;
-}
-
 static void help(const char *name)
 {
-	printf("Usage: %s [-k bzImage] [-s System.map] [-m module] [-t seconds] [-d] [-q]\n"
+	printf("Usage: %s [-k bzImage] [-s System.map] [-m module] [-t seconds] [-d]\n"
 	       " -k: kernel of the guest, default /boot/vmlinuz-RELEASE\n"
 	       " -s: its symbols, default /boot/System.map-RELEASE\n"
 	       " -m: mem_encrypt_stress.ko, which stresses private and shared memory\n"
 	       " -t: the most that one guest may take, default %d s\n"
-	       " -d: the kernel reports page by page; only boot it\n"
-	       " -q: nothing that zaps memory while vCPUs run, which QEMU's emulation of\n"
-	       "     nested paging does not always survive\n",
+	       " -d: the kernel reports page by page; only boot it\n",
 	       name, options.seconds);
 	exit(KSFT_FAIL);
 }
@@ -365,13 +355,13 @@ static void help(const char *name)
 int main(int argc, char *argv[])
 {
 	struct utsname uts;
-	int i, opt, nr_tests = 0;
+	int i, opt, nr_tests;
 
 	uname(&uts);
 	snprintf(options.kernel, sizeof(options.kernel), "/boot/vmlinuz-%s", uts.release);
 	snprintf(options.symbols, sizeof(options.symbols), "/boot/System.map-%s", uts.release);
 
-	while ((opt = getopt(argc, argv, "k:s:m:t:dqh")) != -1) {
+	while ((opt = getopt(argc, argv, "k:s:m:t:dh")) != -1) {
 		switch (opt) {
 		case 'k':
 			snprintf(options.kernel, sizeof(options.kernel), "%s", optarg);
@@ -388,9 +378,6 @@ int main(int argc, char *argv[])
 		case 'd':
 			options.defective = true;
 			break;
-		case 'q':
-			options.quick = true;
-			break;
 		default:
 			help(argv[0]);
 		}
@@ -402,12 +389,9 @@ int main(int argc, char *argv[])
 	__TEST_REQUIRE(sev_linux_guest_supported(), "KVM has no software SEV VMs");
 
 	ksft_print_header();
-	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
-		nr_tests += is_wanted(&scenarios[i]);
+	nr_tests = options.defective ? 1 : ARRAY_SIZE(scenarios);
 	ksft_set_plan(nr_tests);
-	for (i = 0; i < ARRAY_SIZE(scenarios); i++) {
-		if (!is_wanted(&scenarios[i]))
-			continue;
+	for (i = 0; i < nr_tests; i++) {
 		if (scenarios[i].stress && !options.module)
 			ksft_test_result_skip("%s: no module\n", scenarios[i].name);
 		else

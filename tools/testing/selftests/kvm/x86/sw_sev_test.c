@@ -1081,13 +1081,12 @@ static void test_many_vms(void)
 static const struct {
 	const char *name;
 	void (*run)(void);
-	bool races;
 } tests[] = {
 	{ "same page", test_same_page },
 	{ "same huge page", test_same_huge_page },
 	{ "faults at once", test_faults },
 	{ "memslots", test_memslots },
-	{ "races with zapping", test_races, .races = true },
+	{ "races with zapping", test_races },
 	{ "dirty log", test_dirty_log },
 	{ "MMIO and walks", test_mmio },
 	{ "MSR_AMD64_SEV", test_msr },
@@ -1096,7 +1095,7 @@ static const struct {
 	{ "hypercall instructions", test_hypercall },
 	{ "nested", test_nested },
 	{ "ioctls", test_ioctls },
-	{ "many VMs", test_many_vms, .races = true },
+	{ "many VMs", test_many_vms },
 };
 
 /* What the type needs, except for CONFIG_KVM_SW_SEV_VM. */
@@ -1118,32 +1117,15 @@ static bool can_have_type(void)
 	return !la57 && this_cpu_property(X86_PROPERTY_MAX_PHY_ADDR) > KVM_SW_SEV_C_BIT;
 }
 
-static void help(const char *name)
-{
-	printf("Usage: %s [-q]\n"
-	       " -q: nothing that zaps memory while vCPUs run, which QEMU's emulation of\n"
-	       "     nested paging does not always survive\n", name);
-	exit(KSFT_FAIL);
-}
-
-int main(int argc, char *argv[])
+int main(void)
 {
 	bool offered = kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(KVM_X86_SW_SEV_VM);
-	int i, fd, kvm_fd, opt, nr_tests = 0;
-	bool quick = false;
-
-	while ((opt = getopt(argc, argv, "qh")) != -1) {
-		if (opt != 'q')
-			help(argv[0]);
-		quick = true;
-	}
-	for (i = 0; i < ARRAY_SIZE(tests); i++)
-		nr_tests += !quick || !tests[i].races;
+	int i, fd, kvm_fd;
 
 	alarm(MAX_SECONDS);
 	setbuf(stdout, NULL);
 	ksft_print_header();
-	ksft_set_plan(offered ? nr_tests : 1);
+	ksft_set_plan(offered ? ARRAY_SIZE(tests) : 1);
 
 	if (!offered) {
 		kvm_fd = open_kvm_dev_path_or_exit();
@@ -1158,8 +1140,6 @@ int main(int argc, char *argv[])
 	}
 
 	for (i = 0; i < ARRAY_SIZE(tests); i++) {
-		if (quick && tests[i].races)
-			continue;
 		nr_failed = 0;
 		if (!i) {
 			about("offered");
