@@ -6,6 +6,7 @@ ENGINE    ?=
 TESTS     ?=
 BASE_ONLY ?=
 KDIR      ?=
+COMMITS   ?=
 
 override O := $(abspath $(O))
 TREE      := $(O)/linux-7.3
@@ -22,8 +23,9 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps lint
-TARGETS := kselftest check full pinning transport firmware shared-ranges compose refresh apply build base-build \
-           debug-build debug boot shell uapi checkpatch kselftest-install driver-tests bench clean
+TARGETS := kselftest check full pinning transport firmware shared-ranges compose refresh apply build base-build base-trees \
+           debug-build debug boot shell uapi checkpatch w1 sparse clang coccicheck bisect \
+           kselftest-install driver-tests bench clean
 
 .PHONY: $(FREE) $(TARGETS) options
 .DEFAULT_GOAL := kselftest
@@ -31,7 +33,7 @@ TARGETS := kselftest check full pinning transport firmware shared-ranges compose
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "  make %-18s %s\n", $$1, $$2 }'
-	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  V=1  O=dir  KERNEL_SRC=...'
+	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  COMMITS=FIRST-LAST  V=1  O=dir  KERNEL_SRC=...'
 
 deps: ## install the packages of scripts/deps.list that are missing
 	@scripts/deps.sh
@@ -86,10 +88,12 @@ build: compose ## kernel, modules and selftests of the series
 	@scripts/build.sh $(TREE) $(O) $(CONFIG)
 	@python3 scripts/added_objects.py $(O)
 
-base-build: compose
+base-build: base-trees
+	@scripts/build.sh $(BASE_OUT)/linux-7.3 $(BASE_OUT) configs/kvm.config
+
+base-trees: compose
 	@[ -d $(BASE_OUT)/linux-7.3 ] || git -C $(TREE) worktree add -q --detach $(BASE_OUT)/linux-7.3 base
 	@git -C $(BASE_OUT)/linux-7.3 checkout -q --detach base
-	@scripts/build.sh $(BASE_OUT)/linux-7.3 $(BASE_OUT) configs/kvm.config
 
 debug-build: compose
 	@scripts/build.sh $(TREE) $(DEBUG_OUT) $(CONFIG) configs/debug.config
@@ -105,6 +109,21 @@ shell: build ## an interactive shell on the amd engine (QEMU's console, Ctrl-A X
 
 checkpatch: compose ## checkpatch.pl --strict on every commit
 	@tests/checkpatch.sh $(TREE)
+
+w1: base-trees ## W=1: warnings that the base does not have (also: sparse, clang, coccicheck)
+	@python3 tests/checkers.py $@ $(O)
+
+sparse: build base-build ## C=2 with endian checks: findings that the base does not have
+	@python3 tests/checkers.py $@ $(O)
+
+clang: base-trees ## a packaged clang: warnings that the base does not have
+	@python3 tests/checkers.py $@ $(O)
+
+coccicheck: base-trees ## the kernel's semantic patches: findings that the base does not have
+	@python3 tests/checkers.py $@ $(O)
+
+bisect: compose ## every commit builds, boots and passes its tests (hours; COMMITS=FIRST-LAST)
+	@python3 tests/bisect.py $(O) $(COMMITS)
 
 kselftest-install: build ## a tarball of the selftests for a host that runs the composed kernel
 	@scripts/install.sh $(TREE) $(O)

@@ -49,13 +49,18 @@ GOALS = {"snp_page_plain": ("page allocation, host without SNP", 1.0),
          "map_gpa_hypercall": ("hypercall to userspace and back", 1.015),
          # "base" is KVM_EXIT_HYPERCALL, of the same kernel
          "map_gpa_exits": ("exits for a MapGPA of 1 GiB", 0.002),
+         # "base" is a plain guest, of the same kernel and host; time, not instructions: with
+         # -icount an SEV guest did not get to userspace in minutes
+         "boot": ("us of a guest's boot, plain and SEV", 1.3),
          # More than half of it are the options of the tests, see configs/series.config.
          "load_kvm_amd": ("loading kvm-amd", 1.035),
          "load_kvm_intel": ("loading kvm-intel", 1.02),
-         "text": ("text of vmlinux, bytes", 1.0005)}
+         # A third of it is code of tests.
+         "text": ("text of vmlinux, bytes", 1.001)}
 EARLY_GOAL = 20
 TDVMCALLS = "test 280 x86/tdvmcall_test -b\n"
 MAP_GPA = "test 280 x86/map_gpa_test -b\n"
+BOOTS = "test 280 x86/sev_guest_test -b -k /boot/bzImage\n"
 
 
 def build(tree, out):
@@ -109,6 +114,32 @@ def start(name, kernels, engine):
     return engines.Machine(run_dir, argv)
 
 
+def boot_guests(out):
+    """label -> ns of each boot of a guest, in turn, with nothing beside them."""
+    image, run_dir = out / "image", out / "bench/run/boots"
+    root = run_dir / "root"
+    for folder in ("dev", "proc", "sys", "tmp", "modules", "tests/x86", "boot"):
+        (root / folder).mkdir(parents=True)
+    shutil.copy(image / "init", root / "init")
+    shutil.copy(image / "bzImage", root / "boot")
+    for ko in (image / "modules").iterdir():
+        shutil.copy(ko, root / "modules")
+    for program in ("x86/guest_init", "x86/sev_guest_test"):
+        shutil.copy(image / "selftests" / program, root / "tests" / program)
+    modules = load_order(root / "modules", "kvm-amd", set())
+    (root / "plan").write_text("".join(f"module {m}\n" for m in modules) + BOOTS)
+    engines.pack(root, run_dir / "initrd")
+    shutil.rmtree(root)
+    machine = engines.Machine(run_dir, engines.qemu(run_dir, image / "bzImage",
+                                                    run_dir / "initrd"))
+    try:
+        while not machine.ended() and machine.elapsed() < LIMIT:
+            time.sleep(0.5)
+    finally:
+        machine.kill()
+    return next(found for found in measured("boots", machine)[1] if found)
+
+
 def measured(name, machine):
     """label -> instructions in each round, from the kernel's log."""
     results = machine.results().decode(errors="replace")
@@ -154,6 +185,9 @@ def bench(out):
         # This kernel's hypercalls, two guests and the TDVMCALLs, in this order.
         for kernel, found in zip([name, *kernels, "calls"], [found for found in tests if found]):
             numbers.setdefault(kernel, {}).update(found)
+    boots = boot_guests(out)
+    for name, guest in (("base", "plain"), ("series", "sev")):
+        numbers[name]["boot"] = [ns / 1000 for ns in boots[f"boot_{guest}"]]
     for name, what in (("base", "mainline"), ("series", "coco")):
         calls, no_exit = (numbers["calls"][f"tdvmcall_{what}_{call}"] for call in ("quote", "info"))
         unknown = statistics.median(numbers[name]["map_gpa_unknown"])

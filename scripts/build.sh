@@ -11,7 +11,9 @@ mkdir -p "$2"
 out=$(readlink -f "$2")
 shift 2
 
+# The same source makes the same image.
 export ARCH=x86_64 KBUILD_BUILD_USER=kvm-coco KBUILD_BUILD_HOST=localhost
+export KBUILD_BUILD_VERSION=1 KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 2026'
 
 # progress_make WHAT LOG ARGUMENT...
 progress_make() {

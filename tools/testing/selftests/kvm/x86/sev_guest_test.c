@@ -26,6 +26,8 @@
 #define SPARE_MEMSLOT		(LINUX_GUEST_MEMSLOT + 1)
 #define SPARE_GPA		SZ_4G
 
+#define NR_BENCH_BOOTS		3
+
 #define STRESS			"mem_encrypt_stress.ko"
 
 static struct options {
@@ -34,6 +36,7 @@ static struct options {
 	const char *module;
 	int seconds;
 	bool defective;
+	bool bench;
 } options = { .seconds = 110 };
 
 struct scenario {
@@ -340,14 +343,67 @@ static bool boot(const struct scenario *scenario)
 	return watch->ok;
 }
 
+static struct timespec userspace_at;
+
+static void note_userspace(struct linux_guest *guest, const char *line)
+{
+	if (strstr(line, "CPUs online"))
+		clock_gettime(CLOCK_MONOTONIC, &userspace_at);
+}
+
+/* From the guest's first instruction to PID 1. */
+static s64 boot_ns(bool is_sev)
+{
+	struct linux_guest_file file = { "init", .mode = 0755 };
+	struct linux_guest_params params = {
+		.kernel = options.kernel,
+		.cmdline = "--",
+		.files = &file,
+		.nr_files = 1,
+		.nr_vcpus = 1,
+		.mem_size = GUEST_MEM_SIZE,
+	};
+	struct sev_linux_guest *sev = NULL;
+	struct linux_guest *guest;
+	enum linux_guest_end end;
+	struct timespec start;
+	char init[PATH_MAX];
+
+	linux_guest_program(init, sizeof(init), "guest_init");
+	file.host_path = init;
+	if (is_sev)
+		sev = sev_linux_guest_create(&params);
+	guest = is_sev ? sev->guest : linux_guest_create(&params);
+	guest->line = note_userspace;
+	userspace_at = (struct timespec) {};
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	end = linux_guest_run(guest, options.seconds);
+	TEST_ASSERT(end == LINUX_GUEST_RESET && userspace_at.tv_sec, "The guest ended by %s %s",
+		    linux_guest_end_str(end), guest->error);
+	if (is_sev)
+		sev_linux_guest_free(sev);
+	else
+		linux_guest_free(guest);
+	return timespec_to_ns(timespec_sub(userspace_at, start));
+}
+
+static void bench(void)
+{
+	int i;
+
+	for (i = 0; i < 2 * NR_BENCH_BOOTS; i++)
+		printf("bench: boot_%s %ld\n", i & 1 ? "sev" : "plain", boot_ns(i & 1));
+}
+
 static void help(const char *name)
 {
-	printf("Usage: %s [-k bzImage] [-s System.map] [-m module] [-t seconds] [-d]\n"
+	printf("Usage: %s [-k bzImage] [-s System.map] [-m module] [-t seconds] [-d] [-b]\n"
 	       " -k: kernel of the guest, default /boot/vmlinuz-RELEASE\n"
 	       " -s: its symbols, default /boot/System.map-RELEASE\n"
 	       " -m: mem_encrypt_stress.ko, which stresses private and shared memory\n"
 	       " -t: the most that one guest may take, default %d s\n"
-	       " -d: the kernel reports page by page; only boot it\n",
+	       " -d: the kernel reports page by page; only boot it\n"
+	       " -b: no test, but how long plain and SEV guests take to boot, in ns\n",
 	       name, options.seconds);
 	exit(KSFT_FAIL);
 }
@@ -361,7 +417,7 @@ int main(int argc, char *argv[])
 	snprintf(options.kernel, sizeof(options.kernel), "/boot/vmlinuz-%s", uts.release);
 	snprintf(options.symbols, sizeof(options.symbols), "/boot/System.map-%s", uts.release);
 
-	while ((opt = getopt(argc, argv, "k:s:m:t:dh")) != -1) {
+	while ((opt = getopt(argc, argv, "k:s:m:t:dbh")) != -1) {
 		switch (opt) {
 		case 'k':
 			snprintf(options.kernel, sizeof(options.kernel), "%s", optarg);
@@ -378,15 +434,22 @@ int main(int argc, char *argv[])
 		case 'd':
 			options.defective = true;
 			break;
+		case 'b':
+			options.bench = true;
+			break;
 		default:
 			help(argv[0]);
 		}
 	}
 	__TEST_REQUIRE(!access(options.kernel, R_OK), "no kernel for the guest: %s",
 		       options.kernel);
+	__TEST_REQUIRE(sev_linux_guest_supported(), "KVM has no software SEV VMs");
+	if (options.bench) {
+		bench();
+		return 0;
+	}
 	__TEST_REQUIRE(!access(options.symbols, R_OK), "no symbols of the guest's kernel: %s",
 		       options.symbols);
-	__TEST_REQUIRE(sev_linux_guest_supported(), "KVM has no software SEV VMs");
 
 	ksft_print_header();
 	nr_tests = options.defective ? 1 : ARRAY_SIZE(scenarios);

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""bisect.py OUT [FIRST-LAST]: every commit of the series builds, boots and passes.
+
+A commit is built without a warning and booted on engine amd, where the tests run
+that exist by then.  What has passed is kept in the cache, by content: a commit whose
+tree has passed is skipped, and of the others only those tests run that have not
+passed with the same kernel and program.  So an interrupted run goes on where it was.
+"""
+import argparse
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+import config  # noqa: E402
+import run  # noqa: E402
+from series import Failed, git, run_main  # noqa: E402
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvm-coco/bisect"
+FRAGMENTS = [ROOT / "configs/kvm.config", ROOT / "configs/series.config"]
+SETS = {"all", "own", "nodebug"}
+
+
+def digest(*parts):
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part if isinstance(part, bytes) else str(part).encode())
+        found.update(b"\0")
+    return found.hexdigest()
+
+
+def has_passed(key):
+    return (CACHE / key).exists()
+
+
+def remember(key, what):
+    CACHE.mkdir(parents=True, exist_ok=True)
+    (CACHE / key).write_text(json.dumps(what) + "\n")
+
+
+def fragments(tree, out):
+    """The configuration, without the options that come with later commits."""
+    kept = []
+    for line in FRAGMENTS[1].read_text().splitlines():
+        symbol = re.match(r"CONFIG_(\w+)=", line)
+        if not symbol or config.depends_on(tree, symbol[1]) is not None:
+            kept.append(line)
+    own = out / "series.config"
+    own.write_text("\n".join(kept) + "\n")
+    return [FRAGMENTS[0], own]
+
+
+def build(tree, out):
+    """Why it does not build, or nothing."""
+    done = subprocess.run([ROOT / "scripts/build.sh", tree, out, *fragments(tree, out)],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          errors="replace", check=False)
+    (out / "log/build.log").write_text(done.stdout + done.stderr)
+    if done.returncode:
+        lines = [line for line in (done.stdout + done.stderr).splitlines()
+                 if re.search(r"error|warning:|did not take", line)]
+        return lines[0].strip() if lines else f"see {out}/log/build.log"
+    # Mainline's own programs may warn; those of the series must not.
+    ours = set(git(tree, "diff", "--name-only", "base", "HEAD").split())
+    for line in (out / "log/selftests.log").read_text(errors="replace").splitlines():
+        file = re.match(r"(?:\S*tools/testing/selftests/kvm/)?(\S+\.[ch]):\d+.* warning: ", line)
+        if file and f"tools/testing/selftests/kvm/{file[1]}" in ours:
+            return line.strip()
+    return ""
+
+
+def available(plan, image):
+    """PLAN without the programs and modules that come with later commits."""
+    modules = {file.stem: file for file in (image / "modules").iterdir()}
+    contents = b"".join(file.read_bytes() for file in modules.values())
+    kept = []
+    for item in plan:
+        words = (item.split() if isinstance(item, str) else [])
+        if words and words[0] in ("module", "unload"):
+            if words[1].replace("_", "-") in {name.replace("_", "-") for name in modules}:
+                kept.append(item)
+        elif words:
+            kept.append(item)
+        elif (image / "selftests" / item.name).is_file():
+            if item.name == "x86/kvm_kunit_test":
+                item.args = [a for a in item.args if a.encode() in contents]
+            for i in reversed(range(len(item.args) - 1)):
+                if item.args[i] == "-m" and Path(item.args[i + 1]).stem not in modules:
+                    del item.args[i:i + 2]
+            if item.args or item.name != "x86/kvm_kunit_test":
+                kept.append(item)
+    return kept
+
+
+def test(out, commit):
+    """(how many tests ran, how many had passed before, what failed)"""
+    image = out / "image"
+    kernel = digest(*[f.read_bytes() for f in [image / "bzImage",
+                                               *sorted((image / "modules").iterdir())]])
+    plan, keys, known = [], {}, 0
+    for item in available(run.read_expected("amd", SETS), image):
+        if not isinstance(item, str):
+            needs = [image / name for name in run.NEEDS.get(item.name, {})
+                     if (image / str(name)).is_file()]
+            key = digest("test", kernel, " ".join(item.args), (image / "init").read_bytes(),
+                         *[f.read_bytes() for f in [image / "selftests" / item.name, *needs]])
+            if has_passed(key):
+                known += 1
+                continue
+            keys[key] = item.name
+        plan.append(item)
+    if not keys and has_passed(digest("boot", kernel)):
+        return 0, known, []
+    args = argparse.Namespace(build=image, init=image / "init", base=None,
+                              run_dir=out / "run", limit=1800)
+    machines = {}
+    try:
+        stopped = run.run_all({"amd": plan}, args, machines)
+    finally:
+        for machine in machines.values():
+            machine.kill()
+    rows, why = run.judge("amd", plan, machines["amd"], stopped)
+    failed = [name for name, verdict, _ in rows if verdict == "FAIL"]
+    # A splat or an early end belongs to no test: nothing is known to have passed.
+    if not {"kernel log", "end of plan"} & set(failed):
+        for key, name in keys.items():
+            if name not in failed:
+                remember(key, [name, commit])
+    if not failed:
+        remember(digest("boot", kernel), commit)
+    return len(keys), known, why
+
+
+def main(out, which):
+    series = out / "linux-7.3"
+    commits = git(series, "rev-list", "--reverse", "base..series").split()
+    first, last = 1, len(commits)
+    if which:
+        found = re.fullmatch(r"(\d+)(?:-(\d+))?", which)
+        if not found or not 1 <= int(found[1]) <= int(found[2] or found[1]) <= last:
+            raise Failed(f"COMMITS={which}: give N or FIRST-LAST, of 1-{last}")
+        first, last = int(found[1]), int(found[2] or found[1])
+    work = out / "bisect"
+    tree = work / "linux-7.3"
+    (work / "log").mkdir(parents=True, exist_ok=True)
+    git(series, "worktree", "prune")
+    if not tree.exists():
+        git(series, "worktree", "add", "-q", "--detach", str(tree), "base")
+    rules = [f.read_bytes() for f in (*FRAGMENTS, ROOT / "tests/expected/amd",
+                                      ROOT / "scripts/build.sh")]
+    bad, started = 0, time.monotonic()
+    for number, commit in enumerate(commits[first - 1:last], first):
+        begun = time.monotonic()
+        subject = git(series, "log", "-1", "--format=%s", commit).strip()
+        key = digest("commit", git(series, "rev-parse", f"{commit}^{{tree}}"), *rules)
+        if has_passed(key):
+            said = "passed before"
+        else:
+            git(tree, "checkout", "-q", "--detach", commit)
+            said, why = build(tree, work), []
+            if said:
+                said, why = f"DOES NOT BUILD: {said}", [said]
+            else:
+                ran, known, why = test(work, commit)
+                said = f"{ran} tests, {known} known" + (f", FAILED: {why[0]}" if why else "")
+            bad += bool(why)
+            if not why:
+                remember(key, [subject, said])
+        print(f"bisect: [{number}/{len(commits)}] {subject}: {said}, "
+              f"{time.monotonic() - begun:.0f} s, {time.monotonic() - started:.0f} s in all",
+              flush=True)
+    print(f"bisect: logs in {work}/log, {work}/run; what has passed is in {CACHE}")
+    print(f"{last - first + 1 - bad} passed, {bad} failed, 0 skipped")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    run_main("bisect", lambda: main(Path(sys.argv[1]).resolve(), (sys.argv[2:] or [""])[0]))

@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""checkers.py CHECK OUT: what a checker says of the series and not of the base.
+
+It looks at arch/x86/kvm and at every other file that the series touches, in both
+trees, in the same way.  tests/checkers.allowed lists what may be new, with reasons.
+A checker that isn't there, or that fails by itself, is a failure.
+"""
+import collections
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+from series import Failed, git, run_main  # noqa: E402
+
+CLANG = "-19"
+# check -> (program, package, folder of its objects, arguments of make).  With C=2 only
+# sparse runs again; other options, or another compiler, need objects of their own.
+CHECKS = {
+    "w1": ("gcc", "gcc", "kernel-w1", ["W=1"]),
+    "sparse": ("sparse", "sparse", "kernel", ["C=2", "CF=-D__CHECK_ENDIAN__"]),
+    "clang": (f"clang{CLANG}", f"clang{CLANG}", "kernel-clang", ["W=1", f"LLVM={CLANG}"]),
+    "coccicheck": ("spatch", "coccinelle", "kernel", []),
+}
+FRAGMENTS = {"base": ["configs/kvm.config"],
+             "series": ["configs/kvm.config", "configs/series.config"]}
+FINDING = re.compile(r"^(?:\./)?(\S+?\.[chS]):\d+(?::\d+(?:-\d+)?)?: "
+                     r"((?:warning|error|WARNING|ERROR|opportunity).*)$", re.I)
+SCRIPT = re.compile(r"scripts/coccinelle/(\S+\.cocci)")
+
+
+def touched(tree):
+    """Folders and objects for make: arch/x86/kvm/, and single files elsewhere."""
+    files = git(tree, "diff", "--name-only", "base", "series").split()
+    return ["arch/x86/kvm/", *sorted(f[:-2] + ".o" for f in files if f.endswith(".c")
+                                     and not f.startswith(("tools/", "arch/x86/kvm/")))]
+
+
+def findings(text, tree):
+    """Each finding without its line, which any change above it moves."""
+    found = collections.Counter()
+    for line in text.splitlines():
+        line = re.sub(rf"^(?:{re.escape(str(tree))}|\.\./{tree.name})/", "", line.strip())
+        match = FINDING.match(line)
+        if match:
+            found[f"{match[1]}: {match[2]}"] += 1
+    return found
+
+
+def make(log, tree, *args):
+    done = subprocess.run([ROOT / "scripts/kmake.sh", tree.parent, "-k", "-C", tree, *args],
+                          env={**os.environ, "ARCH": "x86_64"}, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, errors="replace", check=False)
+    text = done.stdout + done.stderr
+    with log.open("a") as out:
+        out.write(text)
+    return done.returncode, text
+
+
+def check(name, side, tree, objects, log):
+    _, _, folder, args = CHECKS[name]
+    out = tree.parent / folder
+    started = time.monotonic()
+    log.write_text("")
+    if name == "coccicheck":
+        text = ""
+        folders = {str(Path(o).parent) if o.endswith(".o") else o for o in objects}
+        for where in sorted(f for f in folders if (tree / f).is_dir()):
+            status, said = make(log, tree, "coccicheck", "MODE=report", f"M={where}",
+                                "SPFLAGS=--no-show-diff", "J=1")
+            # coccicheck returns spatch's status: it names a script that fails.
+            if status and "coccicheck failed" in said.splitlines():
+                raise Failed(f"coccicheck of {side}: see {log}")
+            text += said
+    else:
+        subprocess.run([sys.executable, ROOT / "scripts/config.py", tree, out,
+                        *[ROOT / f for f in FRAGMENTS[side]]], check=True)
+        here = [o for o in objects if o.endswith("/") or (tree / f"{o[:-2]}.c").exists()]
+        status, text = make(log, tree, f"O={out}", *args, "KCFLAGS=-Wno-error", *here)
+        if status:
+            raise Failed(f"{name} of {side} failed, which is more than a warning: see {log}")
+    found = findings(text, tree)
+    print(f"{name}: {side}: {sum(found.values())} findings, {time.monotonic() - started:.0f} s, "
+          f"log {log}", flush=True)
+    return found
+
+
+def allowed(name):
+    rules = []
+    for line in (ROOT / "tests/checkers.allowed").read_text().splitlines():
+        if line and not line.startswith("#"):
+            which, _, pattern = line.partition(" ")
+            if which in (name, "all"):
+                rules.append(re.compile(pattern.split(" # ")[0].strip()))
+    return rules
+
+
+def main(name, out):
+    if name not in CHECKS:
+        raise Failed(f"{name}: no such check; there are: {' '.join(CHECKS)}")
+    program, package, _, _ = CHECKS[name]
+    if not shutil.which(program):
+        raise Failed(f"{program} is missing: apt-get install {package}")
+    trees = {"base": out / "base/linux-7.3", "series": out / "linux-7.3"}
+    objects = touched(trees["series"])
+    logs = out / "log"
+    logs.mkdir(exist_ok=True)
+    found = {side: check(name, side, tree, objects, logs / f"{name}-{side}.log")
+             for side, tree in trees.items()}
+    rules = allowed(name)
+    new = [(line, count) for line, count in sorted((found["series"] - found["base"]).items())
+           if not any(rule.search(line) for rule in rules)]
+    for line, count in new:
+        print(f"{name}: new: {line}" + (f" ({count} times)" if count > 1 else ""))
+    print(f"{name}: {len(new)} findings that the base does not have")
+    return 1 if new else 0
+
+
+if __name__ == "__main__":
+    run_main("checkers", lambda: main(sys.argv[1], Path(sys.argv[2]).resolve()))
