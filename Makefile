@@ -22,7 +22,7 @@ export V KERNEL_SRC LLVM
 MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
-FREE    := help deps lint
+FREE    := help deps checkers lint
 TARGETS := kselftest check full pinning transport firmware shared-ranges compose refresh apply build base-build base-trees \
            debug-build debug boot shell uapi checkpatch w1 sparse clang coccicheck bisect \
            kselftest-install driver-tests bench clean
@@ -31,12 +31,15 @@ TARGETS := kselftest check full pinning transport firmware shared-ranges compose
 .DEFAULT_GOAL := kselftest
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  COMMITS=FIRST-LAST  V=1  O=dir  KERNEL_SRC=...'
 
 deps: ## install the packages of scripts/deps.list that are missing
 	@scripts/deps.sh
+
+checkers: deps
+	@scripts/deps.sh deps-checkers.list
 
 lint: deps ## shellcheck, python syntax, one SPDX line in every file
 	@tests/lint.sh
@@ -110,16 +113,16 @@ shell: build ## an interactive shell on the amd engine (QEMU's console, Ctrl-A X
 checkpatch: compose ## checkpatch.pl --strict on every commit
 	@tests/checkpatch.sh $(TREE)
 
-w1: base-trees ## W=1: warnings that the base does not have (also: sparse, clang, coccicheck)
+w1: base-trees checkers ## W=1: warnings that the base does not have (also: sparse, clang, coccicheck)
 	@python3 tests/checkers.py $@ $(O)
 
-sparse: build base-build ## C=2 with endian checks: findings that the base does not have
+sparse: build base-build checkers ## C=2 with endian checks: findings that the base does not have
 	@python3 tests/checkers.py $@ $(O)
 
-clang: base-trees ## a packaged clang: warnings that the base does not have
+clang: base-trees checkers ## a packaged clang: warnings that the base does not have
 	@python3 tests/checkers.py $@ $(O)
 
-coccicheck: base-trees ## the kernel's semantic patches: findings that the base does not have
+coccicheck: base-trees checkers ## the kernel's semantic patches: findings that the base does not have
 	@python3 tests/checkers.py $@ $(O)
 
 bisect: compose ## every commit builds, boots and passes its tests (hours; COMMITS=FIRST-LAST)

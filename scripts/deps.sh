@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Install what scripts/deps.list names and the system lacks.
+# deps.sh [LIST]: install what scripts/deps.list, or LIST, names and the system lacks.
 set -eu
 
-list=$(dirname "$0")/deps.list
+list=$(dirname "$0")/${1:-deps.list}
 missing=$(grep -v '^#' "$list" | while read -r package _; do
 	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=no
 	[ "$status" = installed ] || printf ' %s' "$package"
