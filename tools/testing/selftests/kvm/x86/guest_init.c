@@ -23,13 +23,23 @@ static void say(const char *fmt, ...)
 {
 	char line[256];
 	va_list ap;
-	int len;
+	int fd, len;
 
 	len = snprintf(line, sizeof(line), "<5>guest_init: ");
 	va_start(ap, fmt);
 	vsnprintf(line + len, sizeof(line) - len, fmt, ap);
 	va_end(ap);
 	write(kmsg, line, strlen(line));
+
+	/*
+	 * A CPU that is printing something else may print it, later.  Whoever has the
+	 * console's lock prints all that is left, and reading this file takes it.
+	 */
+	fd = open("/sys/class/tty/console/active", O_RDONLY);
+	if (fd < 0)
+		return;
+	read(fd, line, sizeof(line));
+	close(fd);
 }
 
 /* A kernel may lack some of them, and a guest that boots needs /dev only. */
