@@ -387,7 +387,7 @@ static s64 boot_ns(bool is_sev)
 	return timespec_to_ns(timespec_sub(userspace_at, start));
 }
 
-static void bench(void)
+static void print_boot_times(void)
 {
 	int i;
 
@@ -445,7 +445,7 @@ int main(int argc, char *argv[])
 		       options.kernel);
 	__TEST_REQUIRE(sev_linux_guest_supported(), "KVM has no software SEV VMs");
 	if (options.bench) {
-		bench();
+		print_boot_times();
 		return 0;
 	}
 	__TEST_REQUIRE(!access(options.symbols, R_OK), "no symbols of the guest's kernel: %s",
