@@ -23,7 +23,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
-TARGETS := kselftest check full pinning transport firmware shared-ranges compose refresh apply build base-build base-trees \
+TARGETS := kselftest check full pinning transport firmware shared-ranges compose refresh apply build base-build base-tree \
            debug-build debug boot shell uapi checkpatch w1 sparse clang coccicheck bisect \
            kselftest-install driver-tests bench clean
 
@@ -91,10 +91,10 @@ build: compose ## kernel, modules and selftests of the series
 	@scripts/build.sh $(TREE) $(O) $(CONFIG)
 	@python3 scripts/added_objects.py $(O)
 
-base-build: base-trees
+base-build: base-tree
 	@scripts/build.sh $(BASE_OUT)/linux-7.3 $(BASE_OUT) configs/kvm.config
 
-base-trees: compose
+base-tree: compose
 	@[ -d $(BASE_OUT)/linux-7.3 ] || git -C $(TREE) worktree add -q --detach $(BASE_OUT)/linux-7.3 base
 	@git -C $(BASE_OUT)/linux-7.3 checkout -q --detach base
 
@@ -113,16 +113,16 @@ shell: build ## an interactive shell on the amd engine (QEMU's console, Ctrl-A X
 checkpatch: compose ## checkpatch.pl --strict on every commit
 	@tests/checkpatch.sh $(TREE)
 
-w1: base-trees checkers ## W=1: warnings that the base does not have (also: sparse, clang, coccicheck)
+w1: base-tree checkers ## W=1: warnings that the base does not have (also: sparse, clang, coccicheck)
 	@python3 tests/checkers.py $@ $(O)
 
 sparse: build base-build checkers ## C=2 with endian checks: findings that the base does not have
 	@python3 tests/checkers.py $@ $(O)
 
-clang: base-trees checkers ## a packaged clang: warnings that the base does not have
+clang: base-tree checkers ## a packaged clang: warnings that the base does not have
 	@python3 tests/checkers.py $@ $(O)
 
-coccicheck: base-trees checkers ## the kernel's semantic patches: findings that the base does not have
+coccicheck: base-tree checkers ## the kernel's semantic patches: findings that the base does not have
 	@python3 tests/checkers.py $@ $(O)
 
 bisect: compose ## every commit builds, boots and passes its tests (hours; COMMITS=FIRST-LAST)

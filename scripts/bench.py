@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import engines
-from run import load_order
+from run import Test, load_order, make_initrd
 from series import Failed, ROOT, run_main
 
 LIMIT = 300
@@ -60,7 +60,6 @@ GOALS = {"snp_page_plain": ("page allocation, host without SNP", 1.0),
 EARLY_GOAL = 20
 TDVMCALLS = "test 280 x86/tdvmcall_test -b\n"
 MAP_GPA = "test 280 x86/map_gpa_test -b\n"
-BOOTS = "test 280 x86/sev_guest_test -b -k /boot/bzImage\n"
 
 
 def build(tree, out):
@@ -117,21 +116,10 @@ def start(name, kernels, engine):
 def boot_guests(out):
     """label -> ns of each boot of a guest, in turn, with nothing beside them."""
     image, run_dir = out / "image", out / "bench/run/boots"
-    root = run_dir / "root"
-    for folder in ("dev", "proc", "sys", "tmp", "modules", "tests/x86", "boot"):
-        (root / folder).mkdir(parents=True)
-    shutil.copy(image / "init", root / "init")
-    shutil.copy(image / "bzImage", root / "boot")
-    for ko in (image / "modules").iterdir():
-        shutil.copy(ko, root / "modules")
-    for program in ("x86/guest_init", "x86/sev_guest_test"):
-        shutil.copy(image / "selftests" / program, root / "tests" / program)
-    modules = load_order(root / "modules", "kvm-amd", set())
-    (root / "plan").write_text("".join(f"module {m}\n" for m in modules) + BOOTS)
-    engines.pack(root, run_dir / "initrd")
-    shutil.rmtree(root)
-    machine = engines.Machine(run_dir, engines.qemu(run_dir, image / "bzImage",
-                                                    run_dir / "initrd"))
+    run_dir.mkdir()
+    plan = ["module kvm-amd", Test("bench", "x86/sev_guest_test", 280, "pass", ["-b"], "")]
+    initrd = make_initrd(run_dir, plan, image, image, image / "init", None)
+    machine = engines.Machine(run_dir, engines.qemu(run_dir, image / "bzImage", initrd))
     try:
         while not machine.ended() and machine.elapsed() < LIMIT:
             time.sleep(0.5)

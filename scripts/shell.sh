@@ -25,6 +25,7 @@ mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t sysfs none /sys
 mount -t debugfs none /sys/kernel/debug; mount -t tracefs none /sys/kernel/tracing
 while read -r module; do insmod "/modules/$module.ko"; done </load
 cd /tests
+# Not on CPU 0, see engines.py.
 setsid taskset 0x6 sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
 poweroff -f
 INIT

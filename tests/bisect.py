@@ -10,7 +10,6 @@ passed with the same kernel and program.  So an interrupted run goes on where it
 import argparse
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -19,11 +18,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
+import base  # noqa: E402
 import config  # noqa: E402
 import run  # noqa: E402
 from series import Failed, git, run_main  # noqa: E402
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvm-coco/bisect"
+CACHE = base.CACHE / "bisect"
 FRAGMENTS = [ROOT / "configs/kvm.config", ROOT / "configs/series.config"]
 SETS = {"all", "own", "nodebug"}
 
