@@ -23,8 +23,8 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
-TARGETS := kselftest check full pinning transport firmware shared-ranges compose refresh apply build base-build base-tree \
-           debug-build debug boot shell uapi checkpatch w1 sparse clang coccicheck bisect \
+TARGETS := kselftest check check-full full pinning transport firmware shared-ranges compose refresh apply build base-build base-tree \
+           debug-build debug boot shell uapi checkpatch w1 sparse clang coccicheck configs bisect \
            kselftest-install driver-tests bench clean
 
 .PHONY: $(FREE) $(TARGETS) options
@@ -58,6 +58,9 @@ options: deps
 
 check: deps ## everything that must pass; .ci/run calls it
 	@tests/check.sh $(O)
+
+check-full: deps ## and all that takes hours; goes on where it was stopped
+	@tests/check.sh $(O) full
 
 full: options base-build $(if $(BASE_ONLY),,build) ## every selftest of the record (part of check)
 	@$(RUN) --set full $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),\
@@ -124,6 +127,9 @@ clang: base-tree checkers ## a packaged clang: warnings that the base does not h
 
 coccicheck: base-tree checkers ## the kernel's semantic patches: findings that the base does not have
 	@python3 tests/checkers.py $@ $(O)
+
+configs: base-tree ## a table of configurations: each builds without a warning
+	@python3 tests/configs.py $(O)
 
 bisect: compose ## every commit builds, boots and passes its tests (hours; COMMITS=FIRST-LAST)
 	@python3 tests/bisect.py $(O) $(COMMITS)

@@ -8,8 +8,6 @@ tree has passed is skipped, and of the others only those tests run that have not
 passed with the same kernel and program.  So an interrupted run goes on where it was.
 """
 import argparse
-import hashlib
-import json
 import re
 import subprocess
 import sys
@@ -18,31 +16,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
-import base  # noqa: E402
 import config  # noqa: E402
 import run  # noqa: E402
+from passed import PASSED, digest, has_passed, remember  # noqa: E402
 from series import Failed, git, run_main  # noqa: E402
 
-CACHE = base.CACHE / "bisect"
 FRAGMENTS = [ROOT / "configs/kvm.config", ROOT / "configs/series.config"]
 SETS = {"all", "own", "nodebug"}
-
-
-def digest(*parts):
-    found = hashlib.sha256()
-    for part in parts:
-        found.update(part if isinstance(part, bytes) else str(part).encode())
-        found.update(b"\0")
-    return found.hexdigest()
-
-
-def has_passed(key):
-    return (CACHE / key).exists()
-
-
-def remember(key, what):
-    CACHE.mkdir(parents=True, exist_ok=True)
-    (CACHE / key).write_text(json.dumps(what) + "\n")
 
 
 def fragments(tree, out):
@@ -79,7 +59,9 @@ def build(tree, out):
 def available(plan, image):
     """PLAN without the programs and modules that come with later commits."""
     modules = {file.stem: file for file in (image / "modules").iterdir()}
-    contents = b"".join(file.read_bytes() for file in modules.values())
+    # "kvm_hypercall", say, stands in other modules too.
+    suites = b"".join(file.read_bytes() for name, file in modules.items()
+                      if name.endswith("_test"))
     kept = []
     for item in plan:
         words = (item.split() if isinstance(item, str) else [])
@@ -90,7 +72,9 @@ def available(plan, image):
             kept.append(item)
         elif (image / "selftests" / item.name).is_file():
             if item.name == "x86/kvm_kunit_test":
-                item.args = [a for a in item.args if a.encode() in contents]
+                program = (image / "selftests" / item.name).read_bytes()
+                item.args = [a for a in item.args if a.encode() in suites
+                             and a.encode() in program]
             for i in reversed(range(len(item.args) - 1)):
                 if item.args[i] == "-m" and Path(item.args[i + 1]).stem not in modules:
                     del item.args[i:i + 2]
@@ -176,7 +160,7 @@ def main(out, which):
         print(f"bisect: [{number}/{len(commits)}] {subject}: {said}, "
               f"{time.monotonic() - begun:.0f} s, {time.monotonic() - started:.0f} s in all",
               flush=True)
-    print(f"bisect: logs in {work}/log, {work}/run; what has passed is in {CACHE}")
+    print(f"bisect: logs in {work}/log, {work}/run; what has passed is in {PASSED}")
     print(f"{last - first + 1 - bad} passed, {bad} failed, 0 skipped")
     return 1 if bad else 0
 
