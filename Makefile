@@ -14,6 +14,7 @@ CONFIG    := configs/kvm.config configs/series.config
 # The unpatched base is built and booted beside the series, never instead of it.
 BASE_OUT  := $(O)/base
 DEBUG_OUT := $(O)/debug
+KCSAN_OUT := $(O)/kcsan
 
 RUN   = python3 scripts/run.py --engine "$(ENGINE)" --tests "$(TESTS)"
 ON    = --build $(1)/image --init $(1)/image/init --run-dir $(1)/run
@@ -24,7 +25,7 @@ MAKEFLAGS += --no-print-directory
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
 TARGETS := kselftest check check-full full pinning transport firmware shared-ranges compose refresh apply build base-build base-tree \
-           debug-build debug boot shell uapi checkpatch w1 sparse clang coccicheck configs bisect \
+           debug-build debug debug-full kcsan-build kcsan boot shell uapi checkpatch w1 sparse clang coccicheck configs bisect \
            kselftest-install driver-tests bench clean
 
 .PHONY: $(FREE) $(TARGETS) options
@@ -106,6 +107,15 @@ debug-build: compose
 
 debug: debug-build ## the series' own tests on amd with KASAN, lockdep and kmemleak
 	@$(RUN) --engine amd --set debug $(call ON,$(DEBUG_OUT))
+
+debug-full: debug-build ## the same, and the quick ones of mainline
+	@$(RUN) --engine amd --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
+
+kcsan-build: compose
+	@scripts/build.sh $(TREE) $(KCSAN_OUT) $(CONFIG) configs/kcsan.config
+
+kcsan: kcsan-build ## the series' own tests on amd with KCSAN
+	@$(RUN) --engine amd --set kcsan --patience 5 $(call ON,$(KCSAN_OUT))
 
 boot: options build ## boot one engine and run TESTS= on it
 	@$(RUN) --set quick $(call ON,$(O))

@@ -12,6 +12,7 @@ With --base, machine ENGINE-base runs the tests of set "both" on the base.
 import argparse
 import fnmatch
 import functools
+import itertools
 import os
 import re
 import shutil
@@ -30,6 +31,8 @@ MAINLINE = {"quick", "full"}
 SETS = {"quick": {"all", "quick", "own", "nodebug", "both", "transport"},
         "full": {"all", "quick", "full", "own", "nodebug", "both", "transport", "deep"},
         "debug": {"all", "own", "debug"},
+        "debug-full": {"all", "quick", "own", "debug"},
+        "kcsan": {"all", "own"},
         "base": {"all", "both"},
         "transport": {"all", "transport"},
         "pinning": {"all", "pinning"}}
@@ -343,11 +346,13 @@ def main():
     parser.add_argument("--run-dir", type=Path, help="where the logs go")
     parser.add_argument("--check-options", action="store_true",
                         help="only check the options, before the kernel is built")
-    parser.add_argument("--set", choices=("quick", "full", "debug", "transport", "pinning"), default="quick")
+    parser.add_argument("--set", choices=SETS, default="quick")
     parser.add_argument("--engine", default="", help="amd, intel, intel-smp (default: all)")
     parser.add_argument("--tests", default="", help="names or globs")
     parser.add_argument("--base-only", action="store_true", help="leave out the series' tests")
     parser.add_argument("--limit", type=float, default=1500, help="seconds per engine")
+    parser.add_argument("--patience", type=float, default=1,
+                        help="all limits times this, for a kernel that is slow")
     args = parser.parse_args()
 
     engines = args.engine.replace(",", " ").split() or list(ENGINES)
@@ -364,6 +369,10 @@ def main():
         plans |= {f"{e}-base": read_expected(e, SETS["base"]) for e in engines}
     select(plans, args.tests.replace(",", " ").split())
     plans = {e: p for e, p in plans.items() if any(isinstance(i, Test) for i in p)}
+    args.limit *= args.patience
+    for item in itertools.chain(*plans.values()):
+        if isinstance(item, Test):
+            item.limit *= args.patience
     if args.check_options:
         return 0
 
