@@ -16,9 +16,10 @@ import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 sys.dont_write_bytecode = True
 import config  # noqa: E402
+import configs  # noqa: E402
 import run  # noqa: E402
 
 KERNEL = {
@@ -528,15 +529,16 @@ class Engine(Sandbox):
 class Check(Sandbox):
     """The last line and the status of make check, around a make that pretends."""
 
-    def check(self, fail_at):
+    def check(self, fail_at, *options):
         bin_dir = self.temp / "bin"
         bin_dir.mkdir(exist_ok=True)
         (bin_dir / "make").write_text(
             '#!/bin/sh\n[ "$1" != full ] || echo "130 passed, 0 failed, 70 skipped"\n'
             f'[ "$1" != "{fail_at}" ]\n')
         (bin_dir / "make").chmod(0o755)
-        done = self.call("sh", ROOT / "tests/check.sh", self.temp / "out",
+        done = self.call("sh", ROOT / "tests/check.sh", self.build, *options,
                          env={"PATH": f"{bin_dir}:{os.environ['PATH']}"})
+        self.said = done.stdout
         return done.returncode, done.stdout.splitlines()[-1]
 
     def test_all_steps_are_added_up(self):
@@ -549,6 +551,57 @@ class Check(Sandbox):
             status, last = self.check(step)
             self.assertEqual(status, 1, step)
             self.assertIn(" 1 failed, ", last, step)
+
+    def test_what_is_slow_is_left_out_or_done_once_for_this_content(self):
+        self.make_series()
+        self.git("init", "-q", ".", cwd=self.repo)
+        shutil.copy(ROOT / ".gitignore", self.repo)
+        self.check("nothing")
+        self.assertIn("left to make check-full: bisect, not yet passed", self.said)
+        status, last = self.check("bisect", "full")
+        self.assertEqual(status, 1)
+        self.assertIn(" 1 failed, ", last)
+        self.assertEqual(self.check("nothing", "full")[0], 0)
+        self.assertIn("sparse: passed 20", self.said)
+        self.assertNotIn("bisect: passed 20", self.said)
+        (self.repo / "README.md").write_text("new\n")
+        self.check("nothing")
+        self.assertIn("left to make check-full: bisect, passed 20", self.said)
+        (self.repo / "new.sh").write_text("new\n")
+        self.check("nothing")
+        self.assertIn("left to make check-full: bisect, not yet passed", self.said)
+
+
+class Configurations(unittest.TestCase):
+    """The table of make configs."""
+
+    def table(self, *changes):
+        text = (ROOT / "tests/configurations").read_text()
+        for old, new in changes:
+            self.assertIn(old, text)
+            text = text.replace(old, new)
+        with tempfile.TemporaryDirectory() as temp:
+            (Path(temp) / "table").write_text(text)
+            return configs.read_table(Path(temp) / "table")
+
+    def refused(self, words, *changes):
+        with self.assertRaises(configs.Failed) as caught:
+            self.table(*changes)
+        self.assertIn(words, str(caught.exception))
+
+    def test_every_row_sets_every_column(self):
+        rows = self.table()
+        pairs = [row for row in rows if row.name.startswith("pairs")]
+        self.assertTrue(all(any(o.startswith("KVM_SMM=") for o in row.options) for row in pairs))
+        self.assertEqual({row.arch for row in rows}, {"x86_64", "i386"})
+
+    def test_a_pair_an_option_or_a_row_that_is_missing(self):
+        last = (ROOT / "tests/configurations").read_text().split("pairs ")[-1].split("\n")[0]
+        self.refused("no row has ", (f"pairs {last}\n", ""))
+        self.refused("CONFIG_KVM_SW_SEV_VM of series.config is in no column",
+                     ("  KVM_SW_SEV_VM\n", "  KVM_OTHER\n"))
+        self.refused("cannot read", (f"pairs {last}", f"pairs {last} y"))
+        self.refused("cannot read", ("alone no-amd     x86_64 kernel", "alone no-amd x86_64 all"))
 
 
 class Verdicts(unittest.TestCase):
