@@ -7,6 +7,10 @@ TESTS     ?=
 BASE_ONLY ?=
 KDIR      ?=
 COMMITS   ?=
+# Of make mail: the version of the series, which patches, the upstream base.
+VERSION     ?=
+GROUP       ?=
+BASE_COMMIT ?=
 
 override O := $(abspath $(O))
 TREE      := $(O)/linux-7.3
@@ -25,7 +29,7 @@ MAKEFLAGS += --no-print-directory
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
 TARGETS := kselftest check check-full full pinning transport firmware shared-ranges compose refresh apply build base-build base-tree \
-           debug-build debug debug-full kcsan-build kcsan boot shell uapi checkpatch w1 sparse clang coccicheck configs bisect \
+           debug-build debug debug-full kcsan-build kcsan boot shell uapi checkpatch w1 sparse clang coccicheck configs bisect mail \
            kselftest-install driver-tests bench clean
 
 .PHONY: $(FREE) $(TARGETS) options
@@ -34,7 +38,7 @@ TARGETS := kselftest check check-full full pinning transport firmware shared-ran
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "  make %-18s %s\n", $$1, $$2 }'
-	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  COMMITS=FIRST-LAST  V=1  O=dir  KERNEL_SRC=...'
+	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  COMMITS=FIRST-LAST  VERSION=N  GROUP=all|guest|host|selftests  BASE_COMMIT=ID  V=1  O=dir  KERNEL_SRC=...'
 
 deps: ## install the packages of scripts/deps.list that are missing
 	@scripts/deps.sh
@@ -144,10 +148,15 @@ configs: base-tree ## a table of configurations: each builds without a warning
 bisect: compose ## every commit builds, boots and passes its tests (hours; COMMITS=FIRST-LAST)
 	@python3 tests/bisect.py $(O) $(COMMITS)
 
+mail: compose ## the series as checked mails in build/mail; sends nothing (VERSION=N GROUP= BASE_COMMIT=)
+	@scripts/deps.sh deps-mail.list
+	@python3 scripts/mail.py $(O) --version "$(VERSION)" --group "$(GROUP)" --base-commit "$(BASE_COMMIT)"
+
 kselftest-install: build ## a tarball of the selftests for a host that runs the composed kernel
 	@scripts/install.sh $(TREE) $(O)
 
 driver-tests: deps ## the driver's own tests: bad input, round trips
+	@scripts/deps.sh deps-mail.list
 	@python3 tests/test_driver.py
 
 bench: build base-build ## instruction counts against the unpatched base, both in one run

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import engines
+import records
 from run import Test, load_order, make_initrd
 from series import Failed, ROOT, run_main
 
@@ -206,6 +207,7 @@ def bench(out):
         missed.append(what)
     text = "\n".join(lines) + "\n"
     (out / "bench.txt").write_text(text)
+    (out / "bench.state").write_text(records.state(out) + "\n")
     print(text + f"kept in {out}/bench.txt, {time.monotonic() - started:.0f} s")
     for what in missed:
         print(f"bench: {what}: the goal is missed")

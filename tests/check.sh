@@ -11,6 +11,7 @@ out=$1
 full=${2:-}
 log=$out/log
 mkdir -p "$log"
+rm -f "$log"/*.status "$log/check.state"
 passed=0 failed=0 skipped=0 number=0 total=13
 [ -z "$full" ] || total=$((total + 11))
 started=$(date +%s)
@@ -56,6 +57,7 @@ slow() {
 step lint make lint
 step driver-tests make driver-tests
 if step build make build; then
+	python3 scripts/records.py "$out" >"$log/check.state"
 	step checkpatch make checkpatch
 	step uapi make uapi
 	step shared-ranges make shared-ranges
