@@ -11,70 +11,19 @@ import os
 import re
 import shutil
 import sys
-import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formataddr, parseaddr
 from pathlib import Path
 
-import base
 import mail_check
-import records
+import mail_cover
+import mail_input
 from compose import Tree
-from series import BASE, Failed, PATCHES, ROOT, git, run_main
+from series import Failed, git, run_main
 
 # Who takes what, by the subject's prefix: the tip tree, KVM, KVM's selftests.
 GROUPS = {"guest": re.compile("x86/"), "selftests": re.compile("KVM: selftests: "),
           "host": re.compile("KVM: |Documentation: KVM: |MAINTAINERS: ")}
-# Top-level domains that no mail reaches (RFC 2606, RFC 6762, and what is used in homes).
-LOCAL = {"localhost", "localdomain", "local", "lan", "home", "internal", "invalid", "test",
-         "example"}
-
-
-def sender():
-    """(name, address) of whoever signs off; git must not guess them from the host."""
-    done = git(ROOT, "-c", "user.useConfigOnly=true", "var", "GIT_AUTHOR_IDENT", check=False)
-    how = "set git config user.name and user.email, or GIT_AUTHOR_NAME= and GIT_AUTHOR_EMAIL="
-    if done.returncode:
-        raise Failed(f"there is nobody to sign the mails off: {how}")
-    name, address = re.fullmatch(r"(.*) <(.*)> \d+ \S+\n", done.stdout).groups()
-    user, _, host = address.rpartition("@")
-    if not re.fullmatch(r"[^@\s]+@([\w-]+\.)+[a-zA-Z]{2,}", address) or user == "root" or \
-            host.rpartition(".")[2].lower() in LOCAL or "noreply" in address:
-        raise Failed(f"{name} <{address}> cannot be answered, so the mails cannot be from there: "
-                     f"{how}")
-    return name, address
-
-
-def upstream(tree, given, kernel_src):
-    """The commit that the mails name as their base: others have it, the import nobody."""
-    source = Path(kernel_src).expanduser() if kernel_src else None
-    clone = source if source and (source / ".git").exists() else None
-    tag = base.facts()["tag"][0]
-    commit = given or base.facts().get("commit", [""])[0]
-    if not commit and clone:
-        commit = git(clone, "rev-parse", "-q", "--verify", f"{tag}^{{commit}}",
-                     check=False).stdout.strip()
-    if not commit:
-        raise Failed(f"bases/v{BASE} names no upstream commit: give BASE_COMMIT=, what git "
-                     f"rev-parse {tag}^{{commit}} says in a clone of the upstream tree, or "
-                     f"KERNEL_SRC=, such a clone with tag {tag}")
-    if not re.fullmatch("(?!0{40})[0-9a-f]{40}", commit):
-        raise Failed(f"BASE_COMMIT={commit} is no commit id: it takes 40 hexadecimal digits")
-    if git(tree, "cat-file", "-e", commit, check=False).returncode == 0:
-        raise Failed(f"BASE_COMMIT={commit} is of {tree}, which nobody else has: give upstream's")
-    if clone:
-        if git(clone, "cat-file", "-e", f"{commit}^{{commit}}", check=False).returncode:
-            raise Failed(f"KERNEL_SRC={clone} has no commit {commit}")
-        if not git(clone, "for-each-ref", "--count=1", "--contains", commit, "refs/tags/v[0-9]*"):
-            raise Failed(f"no tag v* of KERNEL_SRC={clone} contains {commit}: it is not upstream's")
-        paths = git(tree, "diff", "--name-only", "-z", "base", "HEAD").split("\0")[:-1]
-        ours, theirs = (set(git(repo, "ls-tree", "-z", name, "--", *paths).split("\0")[:-1])
-                        for repo, name in ((tree, "base"), (clone, commit)))
-        if other := sorted({line.split("\t")[1] for line in ours ^ theirs}):
-            print(f"*** {len(other)} files that the series changes differ between {commit[:12]} "
-                  f"and the base, the first: {other[0]}; it may take git am -3 there ***",
-                  flush=True)
-    return commit
 
 
 def signed_off(tree, who):
@@ -107,62 +56,6 @@ def recipients(tree, mail, env):
     return to, cc
 
 
-def summary(patches, mine):
-    """Subjects under their prefixes, with the number of the mail."""
-    lines, last = [], None
-    for number, (_, subject) in enumerate(mine, 1):
-        prefix, _, rest = subject.rpartition(": ")
-        if prefix != last:
-            lines.append(f"{prefix}:")
-            last = prefix
-        lines.append(textwrap.fill(rest, 72, initial_indent=f"  {number:>3} ",
-                                   subsequent_indent=" " * 6))
-    if len(mine) < len(patches):
-        lines.insert(0, f"{len(mine)} of the {len(patches)} patches of the series:\n")
-    return "\n".join(lines)
-
-
-def diffstat(tree, mine, whole):
-    if whole:
-        return git(tree, "diff", "--stat=72", "--summary", "base", mine[-1][0]).rstrip("\n")
-    lines = {}
-    for commit, _ in mine:
-        for line in git(tree, "diff-tree", "-r", "--numstat", f"{commit}^", commit).splitlines():
-            added, removed, path = line.split("\t")
-            before = lines.get(path, (0, 0))
-            lines[path] = before[0] + int(added), before[1] + int(removed)
-    return "\n".join(f" {path} | +{a} -{r}" for path, (a, r) in sorted(lines.items()))
-
-
-def changes(version):
-    """What patches/changes says of this version and of those before it."""
-    text = re.sub("^#.*\n", "", (PATCHES / "changes").read_text(), flags=re.M)
-    parts = re.split(r"^v(\d+):\n", text, flags=re.M)[1:]
-    sections = {int(n): part.strip("\n") for n, part in zip(parts[::2], parts[1::2])}
-    if version > 1 and not sections.get(version, "").strip():
-        raise Failed(f"patches/changes has no section 'v{version}:': say there what changed "
-                     f"since v{version - 1}")
-    return "\n\n".join(f"Changes since v{n - 1}:\n{sections[n]}"
-                       for n in range(version, 1, -1) if n in sections)
-
-
-def cover(path, fills, commit, local):
-    """Fill in git's cover letter: our text, and upstream's commit for the local one."""
-    subject, _, text = (PATCHES / "cover-letter").read_text().partition("\n\n")
-    for mark, filling in fills.items():
-        if text.count(f"@{mark}@\n") != 1:
-            raise Failed(f"patches/cover-letter needs the line @{mark}@, once")
-        text = text.replace(f"@{mark}@\n", filling + "\n")
-    text = re.sub(r"\n{3,}", "\n\n", text).strip("\n")
-    if not (subject + text).isascii():
-        raise Failed("patches/cover-letter: ASCII only, other characters get lost in mails")
-    head, _, rest = path.read_text().partition("*** BLURB HERE ***")
-    # --base only takes a commit that the repository has, so git was told the import,
-    # and wrote its trailers with that.
-    trailers = rest[rest.index(f"\nbase-commit: {local}"):].replace(local, commit, 1)
-    path.write_text(head.replace("*** SUBJECT HERE ***", subject) + text + "\n" + trailers)
-
-
 def add_recipients(tree, mails, env):
     """To: and Cc: into each mail: those whom the patch concerns.  The cover: all of them."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -174,15 +67,6 @@ def add_recipients(tree, mails, env):
         lines = [f"{name}: " + ",\n\t".join(who) for name, who in zip(("To", "Cc"), whom) if who]
         mail.write_text("\n".join([head, *lines]) + "\n\n" + body)
     return to, cc
-
-
-def record(problems, read, *args):
-    """A record for the cover letter, or there, loudly, that there is none."""
-    try:
-        return textwrap.indent(read(*args), "    ")
-    except Failed as error:
-        problems.append(str(error))
-        return f"*** NOT IN THIS STATE: {error} ***"
 
 
 def main():
@@ -198,13 +82,13 @@ def main():
     version = int(args.version or 1)
     if group not in ("all", *GROUPS):
         raise Failed(f"GROUP={group}: no such group; there are: all {' '.join(GROUPS)}")
-    name, address = sender()
+    name, address = mail_input.sender()
     state = Tree(out)
     tree = state.path
     if work := state.unsaved():
         raise Failed(f"{tree} has {work}: make refresh first, mails are made of patches/")
-    commit = upstream(tree, args.base_commit, os.environ.get("KERNEL_SRC"))
-    news = changes(version)
+    commit = mail_input.upstream(tree, args.base_commit, os.environ.get("KERNEL_SRC"))
+    news = mail_cover.changes(version)
 
     # None of the user's settings may change the mails or where they go.
     env = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null",
@@ -226,14 +110,9 @@ def main():
         f"-{len(mine)}", *[c for c, _ in reversed(mine)], env=env)
     mail_check.say(f"git format-patch: {len(mine)} of {len(patches)} patches; asking "
                    "get_maintainer.pl about each")
-    problems, now = [], records.state(out)
-    told = (f"Linux {state.state['version']} ({state.state['origin']}) with the series, "
-            f"tree {now[:12]}:")
-    fills = {"tests": textwrap.fill(told, 76) + "\n\n" + record(problems, records.tests, out, now),
-             "bench": record(problems, records.bench, out, now), "changes": news,
-             "patches": summary(patches, mine) + "\n\n" + diffstat(tree, mine, group == "all")}
+    fills, problems = mail_cover.generated(out, state, patches, mine, news)
     mails = sorted(mail.glob("*.patch"))
-    cover(mails[0], fills, commit, git(tree, "rev-parse", "base").strip())
+    mail_cover.fill(mails[0], fills, commit, git(tree, "rev-parse", "base").strip())
     to, cc = add_recipients(tree, mails, env)
     mail_check.say(f"get_maintainer.pl: {len(to)} people and lists to, {len(cc)} for a copy")
     mail_check.check(tree, mail, mails, [c for c, _ in patches], [c for c, _ in mine], env)

@@ -77,11 +77,12 @@ def check(tree, mail, mails, patches, mine, env):
             mbox.write(path.read_bytes())
     worktree = mail / "worktree"
     git(tree, "worktree", "prune")
-    git(tree, "worktree", "add", "-q", "--detach", "--no-checkout", str(worktree), "base")
+    git(tree, "worktree", "add", "-q", "--detach", "--no-checkout", str(worktree), "base",
+        env=env)
     try:
         # git am writes those files that it changes, none of the 96,000 others.
-        git(worktree, "sparse-checkout", "init")
-        git(worktree, "checkout", "-q")
+        git(worktree, "sparse-checkout", "init", env=env)
+        git(worktree, "checkout", "-q", env=env)
         mbox = received(worktree, mail, len(mine), env)
         say(f"b4 am: {len(mine)} of {len(mine)} patches, one thread")
         got = applied(worktree, mbox, patches, mine, env)

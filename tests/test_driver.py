@@ -742,7 +742,7 @@ class Mail(Sandbox):
         self.bad(self.mail("--base-commit="), "names no upstream commit", "BASE_COMMIT=",
                  "KERNEL_SRC=")
         self.bad(self.mail("--base-commit=v7.3"), "BASE_COMMIT=v7.3 is no commit id")
-        self.bad(self.mail(f"--base-commit={self.git('rev-parse', 'base')}"), "nobody else has")
+        self.bad(self.mail(f"--base-commit={self.git('rev-parse', 'base')}"), "nobody else's")
         self.assertFalse((self.build / "mail").exists())
 
     def test_the_base_of_a_clone(self):
