@@ -47,7 +47,7 @@ def upstream(tree, given, kernel_src):
         if git(clone, "cat-file", "-e", f"{commit}^{{commit}}", check=False).returncode:
             raise Failed(f"KERNEL_SRC={clone} has no commit {commit}")
         if not git(clone, "for-each-ref", "--count=1", "--contains", commit, "refs/tags/v[0-9]*"):
-            raise Failed(f"no tag v* of KERNEL_SRC={clone} contains {commit}: it is not upstream's")
+            raise Failed(f"no tag v* of KERNEL_SRC={clone} has {commit}: it is not upstream's")
         paths = git(tree, "diff", "--name-only", "-z", "base", "HEAD").split("\0")[:-1]
         ours, theirs = (set(git(repo, "ls-tree", "-z", name, "--", *paths).split("\0")[:-1])
                         for repo, name in ((tree, "base"), (clone, commit)))

@@ -57,7 +57,7 @@ slow() {
 step lint make lint
 step driver-tests make driver-tests
 if step build make build; then
-	python3 scripts/records.py "$out" >"$log/check.state"
+	state=$(python3 scripts/records.py "$out")
 	step checkpatch make checkpatch
 	step uapi make uapi
 	step shared-ranges make shared-ranges
@@ -78,6 +78,8 @@ if step build make build; then
 	slow bases make bases
 	slow bisect make bisect
 fi
+# make mail takes the results of a run that came this far, of this state.
+echo "${state:-no build}" >"$log/check.state"
 echo "logs of all steps: $log"
 if [ "$number" != "$total" ] && [ "$failed" = 0 ]; then
 	failed=1

@@ -780,6 +780,8 @@ class Mail(Sandbox):
         self.assertEqual(self.git("rev-parse", "HEAD^{tree}", cwd=self.temp / "other"),
                          self.git("rev-parse", "HEAD^{tree}"))
         self.assertEqual(self.git("worktree", "list").count("\n"), 0)
+        (self.build / "log/full.status").write_text("1\n")
+        self.bad(self.mail(), "not ready: make check failed in this state: full")
 
     def test_a_group_goes_between_the_others(self):
         self.commit("x86/kvm: fourth", {"arch/x86/kvm/svm.c": lambda t: t + "int fourth;\n"})
