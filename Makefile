@@ -29,7 +29,7 @@ MAKEFLAGS += --no-print-directory
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
 TARGETS := kselftest check check-full full pinning transport firmware shared-ranges compose refresh apply build base-build base-tree \
-           debug-build debug debug-full kcsan-build kcsan boot shell uapi checkpatch w1 sparse clang coccicheck configs bisect mail \
+           debug-build debug debug-full kcsan-build kcsan boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install driver-tests bench clean
 
 .PHONY: $(FREE) $(TARGETS) options
@@ -144,6 +144,9 @@ coccicheck: base-tree checkers ## the kernel's semantic patches: findings that t
 
 configs: base-tree ## a table of configurations: each builds without a warning
 	@python3 tests/configs.py $(O)
+
+htmldocs: base-tree checkers ## the pages of the series as HTML: warnings that the base does not have
+	@python3 tests/checkers.py $@ $(O)
 
 bisect: compose ## every commit builds, boots and passes its tests (hours; COMMITS=FIRST-LAST)
 	@python3 tests/bisect.py $(O) $(COMMITS)

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """checkers.py CHECK OUT: what a checker says of the series and not of the base.
 
-It looks at arch/x86/kvm and at every other file that the series touches, in both
-trees, in the same way.  tests/checkers.allowed lists what may be new, with reasons.
-A checker that isn't there, or that fails by itself, is a failure.
+It looks at both trees in the same way: compilers at arch/x86/kvm and at every other
+file that the series touches, the others at these files alone.  tests/checkers.allowed
+lists what may be new, with reasons.  A checker that isn't there, that fails by itself,
+or that leaves out a part, is a failure.
 """
 import collections
 import os
@@ -30,17 +31,23 @@ CHECKS = {
                 "CHECK=sparse -D__typeof_unqual__=__typeof__"]),
     "clang": (f"clang{CLANG}", f"clang{CLANG}", "kernel-clang", ["W=1", f"LLVM={CLANG}",
                                                          "KCFLAGS=-Wno-error"]),
-    "coccicheck": ("spatch", "coccinelle", "kernel", []),
+    "coccicheck": ("spatch", "coccinelle", "coccicheck", ["tests/coccicheck.py"]),
+    "htmldocs": ("sphinx-build", "python3-sphinx", "htmldocs", ["tests/htmldocs.sh"]),
 }
+SCRIPTS = ("coccicheck", "htmldocs")  # programs of our own, not arguments of make
 FRAGMENTS = {"base": ["configs/kvm.config"],
              "series": ["configs/kvm.config", "configs/series.config"]}
-FINDING = re.compile(r"^(?:\./)?(\S+?\.[chS]):\d+(?::\d+(?:-\d+)?)?: "
-                     r"((?:warning|error|WARNING|ERROR|opportunity).*)$", re.I)
+FINDING = re.compile(r"^(?:\./)?(\S+?:\d+(?::\d+(?:-\d+)?)?|\S+\.rst): "
+                     r"((?:warning|error).*)$", re.I)
+NOT_CHECKED = "error: not checked"
 
 
 def touched(tree):
+    return git(tree, "diff", "--name-only", "base", "series").split()
+
+
+def objects(files):
     """Folders and objects for make: arch/x86/kvm/, and single files elsewhere."""
-    files = git(tree, "diff", "--name-only", "base", "series").split()
     return ["arch/x86/kvm/", *sorted(f[:-2] + ".o" for f in files if f.endswith(".c")
                                      and not f.startswith(("tools/", "arch/x86/kvm/"))
                                      # Is included by asm-offsets.c.
@@ -48,52 +55,55 @@ def touched(tree):
 
 
 def findings(text, tree):
-    """Each finding without its line, which any change above it moves."""
+    """Each finding without lines, which any change above them moves."""
     found = collections.Counter()
     for line in text.splitlines():
         line = re.sub(rf"^(?:{re.escape(str(tree))}|\.\./{tree.name})/", "", line.strip())
         match = FINDING.match(line)
         if match:
-            found[f"{match[1]}: {match[2]}"] += 1
+            words = re.sub(r"\bline \d+", "line", match[2])
+            found[f"{match[1].partition(':')[0]}: {words}"] += 1
     return found
 
 
-def make(log, tree, *args):
-    done = subprocess.run([ROOT / "scripts/kmake.sh", tree.parent, "-k", "-C", tree, *args],
-                          env={**os.environ, "ARCH": "x86_64"}, stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, errors="replace", check=False)
-    text = done.stdout + done.stderr
-    with log.open("a") as out:
-        out.write(text)
+def run(log, command, **options):
+    done = subprocess.run(command, env={**os.environ, "ARCH": "x86_64"}, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, errors="replace",
+                          check=False, **options)
+    text = done.stdout + (done.stderr or "")
+    log.write_text(text)
     return done.returncode, text
 
 
-def check(name, side, tree, objects, log):
+def check(name, side, tree, files, log):
     _, _, folder, args = CHECKS[name]
     out = tree.parent / folder
     started = time.monotonic()
-    log.write_text("")
-    if name == "coccicheck":
-        text = ""
-        folders = {str(Path(o).parent) if o.endswith(".o") else o for o in objects}
-        for where in sorted(f for f in folders if (tree / f).is_dir()):
-            status, said = make(log, tree, "coccicheck", "MODE=report", f"M={where}",
-                                "SPFLAGS=--no-show-diff", "J=1")
-            # coccicheck returns spatch's status: it names a script that fails.
-            if status and "coccicheck failed" in said.splitlines():
-                raise Failed(f"coccicheck of {side}: see {log}")
-            text += said
+    if name in SCRIPTS:
+        # Their standard error is for the user: how far they are, or why they fail.
+        status, text = run(log, [ROOT / args[0], tree, out,
+                                 *[file for file in files if (tree / file).is_file()]])
     else:
         subprocess.run([sys.executable, ROOT / "scripts/config.py", tree, out,
                         *[ROOT / f for f in FRAGMENTS[side]]], check=True)
-        here = [o for o in objects if o.endswith("/") or (tree / f"{o[:-2]}.c").exists()]
-        status, text = make(log, tree, f"O={out}", *args, *here)
-        if status or "is not available or not up to date" in text:
-            raise Failed(f"{name} of {side} failed, which is more than a warning: see {log}")
+        here = [o for o in objects(files) if o.endswith("/") or (tree / f"{o[:-2]}.c").exists()]
+        status, text = run(log, [ROOT / "scripts/kmake.sh", tree.parent, "-k", "-C", tree,
+                                 f"O={out}", *args, *here], stderr=subprocess.PIPE)
+    if status or "is not available or not up to date" in text:
+        raise Failed(f"{name} of {side} failed, which is more than a warning: see {log}")
     found = findings(text, tree)
     print(f"{name}: {side}: {sum(found.values())} findings, {time.monotonic() - started:.0f} s, "
           f"log {log}", flush=True)
     return found
+
+
+def new_findings(base, series, rules):
+    """What the series has more often, and what was not checked in either tree."""
+    new = series - base
+    new |= collections.Counter({line: count for line, count in (base | series).items()
+                                if NOT_CHECKED in line})
+    return [(line, count) for line, count in sorted(new.items())
+            if not any(rule.search(line) for rule in rules)]
 
 
 def allowed(name):
@@ -113,14 +123,12 @@ def main(name, out):
     if not shutil.which(program):
         raise Failed(f"{program} is missing: apt-get install {package}")
     trees = {"base": out / "base/linux-7.3", "series": out / "linux-7.3"}
-    objects = touched(trees["series"])
+    files = touched(trees["series"])
     logs = out / "log"
     logs.mkdir(exist_ok=True)
-    found = {side: check(name, side, tree, objects, logs / f"{name}-{side}.log")
+    found = {side: check(name, side, tree, files, logs / f"{name}-{side}.log")
              for side, tree in trees.items()}
-    rules = allowed(name)
-    new = [(line, count) for line, count in sorted((found["series"] - found["base"]).items())
-           if not any(rule.search(line) for rule in rules)]
+    new = new_findings(found["base"], found["series"], allowed(name))
     for line, count in new:
         print(f"{name}: new: {line}" + (f" ({count} times)" if count > 1 else ""))
     print(f"{name}: {len(new)} findings that the base does not have")

@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 sys.dont_write_bytecode = True
+import checkers  # noqa: E402
 import config  # noqa: E402
 import configs  # noqa: E402
 import run  # noqa: E402
@@ -602,6 +603,100 @@ class Configurations(unittest.TestCase):
                      ("  KVM_SW_SEV_VM\n", "  KVM_OTHER\n"))
         self.refused("cannot read", (f"pairs {last}", f"pairs {last} y"))
         self.refused("cannot read", ("alone no-amd     x86_64 kernel", "alone no-amd x86_64 all"))
+
+
+class Findings(unittest.TestCase):
+    """What checkers.py makes of the words of a checker."""
+
+    TREE = Path("/somewhere/linux-7.3")
+
+    def found(self, *lines):
+        return checkers.findings("\n".join(lines), self.TREE)
+
+    def test_findings_have_no_lines(self):
+        self.assertEqual(self.found("arch/x86/kvm/a.c:12:3: warning: bad",
+                                    "/somewhere/linux-7.3/arch/x86/kvm/a.c:99:1-7: warning: bad",
+                                    "../linux-7.3/./b.h:1: error: lock on line 17",
+                                    "/somewhere/linux-7.3/Documentation/x.rst: WARNING: no toctree",
+                                    "make[1]: warning: jobserver unavailable",
+                                    "arch/x86/kvm/a.c:12:3: note: it is here"),
+                         {"arch/x86/kvm/a.c: warning: bad": 2, "b.h: error: lock on line": 1,
+                          "Documentation/x.rst: WARNING: no toctree": 1})
+
+    def test_only_what_the_base_does_not_have_is_new(self):
+        old = self.found("a.c:1: warning: old", "b.c:1: warning: twice")
+        new = self.found("b.c:5: warning: twice", "b.c:6: warning: twice", "a.c:7: warning: old",
+                         "a.c:8: warning: new", "a.c:9: warning: fine")
+        rules = [checkers.re.compile("^a.c: warning: fine$")]
+        self.assertEqual(checkers.new_findings(old, new, rules),
+                         [("a.c: warning: new", 1), ("b.c: warning: twice", 1)])
+
+    def test_what_is_not_checked_counts_in_either_tree(self):
+        lost = self.found("a.c:1: error: not checked by x.cocci: Timeout")
+        for base, series in ((lost, {}), ({}, lost), (lost, lost)):
+            base, series = checkers.collections.Counter(base), checkers.collections.Counter(series)
+            self.assertEqual(checkers.new_findings(base, series, []), [(*lost, 1)])
+            self.assertEqual(checkers.new_findings(base, series,
+                                                   [checkers.re.compile("^a.c: .*x.cocci")]), [])
+
+    def test_rules_name_a_check(self):
+        for line in (ROOT / "tests/checkers.allowed").read_text().splitlines():
+            if line and not line.startswith("#"):
+                self.assertIn(line.split()[0], checkers.CHECKS)
+                self.assertTrue(checkers.allowed(line.split()[0]))
+        self.assertEqual(checkers.allowed("no such check"), [])
+
+
+class Coccicheck(Sandbox):
+    """checkers.py coccicheck around a spatch that is a shell script."""
+
+    def setUp(self):
+        super().setUp()
+        self.make_series()
+        self.git("worktree", "add", "-q", "--detach", str(self.build / "base/linux-7.3"), "base")
+        for tree in (self.tree, self.build / "base/linux-7.3"):
+            self.write_kernel(tree, {"scripts/coccinelle/free/one.cocci": "// Options: --opt\n"
+                                     "virtual report\n",
+                                     "scripts/coccinelle/new.cocci": "// Requires: 2.0\n"
+                                     "virtual report\n",
+                                     "scripts/coccinelle/old.cocci": "virtual patch\n"})
+
+    def check(self, spatch, name="coccicheck", path=True):
+        bin_dir = self.temp / "bin"
+        bin_dir.mkdir(exist_ok=True)
+        for tool in ("git", "env", "python3"):
+            if not (bin_dir / tool).exists():
+                (bin_dir / tool).symlink_to(shutil.which(tool))
+        if spatch:
+            (bin_dir / "spatch").write_text('#!/bin/sh\n[ "$1" != --version ] || '
+                                            f"exec echo spatch version 1.1.1\n{spatch}\n")
+            (bin_dir / "spatch").chmod(0o755)
+        env = {"PATH": f"{bin_dir}:{os.environ['PATH']}" if path else str(bin_dir)}
+        return self.call(sys.executable, ROOT / "tests/checkers.py", name, self.build, env=env)
+
+    def test_a_missing_tool_and_a_wrong_name(self):
+        self.bad(self.check("", path=False), "spatch is missing", "apt-get install coccinelle")
+        self.bad(self.check("", "htmldocs", path=False), "apt-get install python3-sphinx")
+        self.bad(self.check("", "lint"), "no such check", "coccicheck", "htmldocs")
+
+    def test_a_new_finding_and_none(self):
+        grep = ("grep -n second arch/x86/kvm/svm.c | cut -d: -f1 | "
+                "while read -r n; do echo arch/x86/kvm/svm.c:$n:1-2: bad; done; "
+                "echo arch/x86/kvm/svm.c:3:1-2: as ever")
+        out = self.check(grep)
+        self.bad(out, "new: arch/x86/kvm/svm.c: warning: bad (scripts/coccinelle/free/one.cocci)",
+                 "new.cocci needs spatch 2.0", "old.cocci has no mode report", "1 findings that")
+        self.assertNotIn("new: arch/x86/kvm/svm.c: warning: as ever", out.stdout)
+        self.good(self.check("case \"$*\" in *--opt*) ;; *) exit 1 ;; esac"))
+
+    def test_a_file_that_takes_too_long_is_named(self):
+        self.bad(self.check("echo EXN: Coccinelle_modules.Common.Timeout in arch/x86/kvm/svm.c"),
+                 "new: arch/x86/kvm/svm.c: error: not checked by scripts/coccinelle/free/one.cocci")
+
+    def test_a_checker_that_crashes(self):
+        self.bad(self.check("echo Fatal error: exception Stack_overflow >&2; exit 2"),
+                 "one.cocci: spatch failed with status 2", "Stack_overflow",
+                 "coccicheck of base failed", "coccicheck-base.log")
 
 
 class Verdicts(unittest.TestCase):
