@@ -617,11 +617,11 @@ class Findings(unittest.TestCase):
         self.assertEqual(self.found("arch/x86/kvm/a.c:12:3: warning: bad",
                                     "/somewhere/linux-7.3/arch/x86/kvm/a.c:99:1-7: warning: bad",
                                     "../linux-7.3/./b.h:1: error: lock on line 17",
-                                    "/somewhere/linux-7.3/Documentation/x.rst: WARNING: no toctree",
+                                    "/somewhere/linux-7.3/Documentation/x.rst: WARNING: no title",
                                     "make[1]: warning: jobserver unavailable",
                                     "arch/x86/kvm/a.c:12:3: note: it is here"),
                          {"arch/x86/kvm/a.c: warning: bad": 2, "b.h: error: lock on line": 1,
-                          "Documentation/x.rst: WARNING: no toctree": 1})
+                          "Documentation/x.rst: WARNING: no title": 1})
 
     def test_only_what_the_base_does_not_have_is_new(self):
         old = self.found("a.c:1: warning: old", "b.c:1: warning: twice")
@@ -661,23 +661,25 @@ class Coccicheck(Sandbox):
                                      "virtual report\n",
                                      "scripts/coccinelle/old.cocci": "virtual patch\n"})
 
-    def check(self, spatch, name="coccicheck", path=True):
-        bin_dir = self.temp / "bin"
-        bin_dir.mkdir(exist_ok=True)
-        for tool in ("git", "env", "python3"):
-            if not (bin_dir / tool).exists():
-                (bin_dir / tool).symlink_to(shutil.which(tool))
-        if spatch:
-            (bin_dir / "spatch").write_text('#!/bin/sh\n[ "$1" != --version ] || '
-                                            f"exec echo spatch version 1.1.1\n{spatch}\n")
-            (bin_dir / "spatch").chmod(0o755)
-        env = {"PATH": f"{bin_dir}:{os.environ['PATH']}" if path else str(bin_dir)}
-        return self.call(sys.executable, ROOT / "tests/checkers.py", name, self.build, env=env)
+    def spatch(self, text):
+        """The environment with a spatch that does TEXT."""
+        program = self.temp / "bin/spatch"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text('#!/bin/sh\n[ "$1" != --version ] || '
+                           f"exec echo spatch version 1.1.1\n{text}\n")
+        program.chmod(0o755)
+        return {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+    def check(self, spatch):
+        return self.call(sys.executable, ROOT / "tests/checkers.py", "coccicheck", self.build,
+                         env=self.spatch(spatch))
 
     def test_a_missing_tool_and_a_wrong_name(self):
-        self.bad(self.check("", path=False), "spatch is missing", "apt-get install coccinelle")
-        self.bad(self.check("", "htmldocs", path=False), "apt-get install python3-sphinx")
-        self.bad(self.check("", "lint"), "no such check", "coccicheck", "htmldocs")
+        for name, words in (("coccicheck", ("spatch is missing", "apt-get install coccinelle")),
+                            ("htmldocs", ("apt-get install python3-sphinx",)),
+                            ("lint", ("no such check", "coccicheck", "htmldocs"))):
+            self.bad(self.call(sys.executable, ROOT / "tests/checkers.py", name, self.build,
+                               env={"PATH": "/nonexistent"}), *words)
 
     def test_a_new_finding_and_none(self):
         grep = ("grep -n second arch/x86/kvm/svm.c | cut -d: -f1 | "
@@ -691,7 +693,19 @@ class Coccicheck(Sandbox):
 
     def test_a_file_that_takes_too_long_is_named(self):
         self.bad(self.check("echo EXN: Coccinelle_modules.Common.Timeout in arch/x86/kvm/svm.c"),
-                 "new: arch/x86/kvm/svm.c: error: not checked by scripts/coccinelle/free/one.cocci")
+                 "new: arch/x86/kvm/svm.c: error: not checked by scripts/coccinelle/free/one.coc")
+
+    def test_a_semantic_patch_without_end_is_ended_and_named(self):
+        fast = self.temp / "tests/coccicheck.py"
+        fast.parent.mkdir()
+        text = (ROOT / "tests/coccicheck.py").read_text()
+        self.assertIn("PATCH_LIMIT = 600", text)
+        fast.write_text(text.replace("PATCH_LIMIT = 600", "PATCH_LIMIT = 1"))
+        shutil.copytree(ROOT / "scripts", self.temp / "scripts",
+                        ignore=shutil.ignore_patterns("__pycache__"))
+        out = self.good(self.call(sys.executable, fast, self.tree, self.temp / "out",
+                                  "MAINTAINERS", "arch/x86/kvm/svm.c", env=self.spatch("exec sleep 60")))
+        self.assertIn("free/one.cocci:1: error: not checked: no end after 1 s", out)
 
     def test_a_checker_that_crashes(self):
         self.bad(self.check("echo Fatal error: exception Stack_overflow >&2; exit 2"),
