@@ -704,7 +704,8 @@ class Coccicheck(Sandbox):
         shutil.copytree(ROOT / "scripts", self.temp / "scripts",
                         ignore=shutil.ignore_patterns("__pycache__"))
         out = self.good(self.call(sys.executable, fast, self.tree, self.temp / "out",
-                                  "MAINTAINERS", "arch/x86/kvm/svm.c", env=self.spatch("exec sleep 60")))
+                                  "MAINTAINERS", "arch/x86/kvm/svm.c",
+                                  env=self.spatch("exec sleep 60")))
         self.assertIn("free/one.cocci:1: error: not checked: no end after 1 s", out)
 
     def test_a_checker_that_crashes(self):
