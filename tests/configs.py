@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 import config  # noqa: E402
-from checkers import touched  # noqa: E402
+from checkers import objects, touched  # noqa: E402
 from passed import digest, has_passed, remember  # noqa: E402
 from series import Failed, git, run_main  # noqa: E402
 
@@ -109,7 +109,7 @@ def configure(tree, out, row):
 
 def build(tree, out, row, log):
     """What is wrong with it, or nothing."""
-    targets = ["vmlinux", "modules"] if row.targets == "kernel" else touched(tree)
+    targets = ["vmlinux", "modules"] if row.targets == "kernel" else objects(touched(tree))
     done = subprocess.run([ROOT / "scripts/kmake.sh", tree.parent, "-k", "-C", tree, f"O={out}",
                            *targets], env={**os.environ, "ARCH": row.arch},
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -136,10 +136,10 @@ def one(out, row):
         log = out / "log" / f"configs-{side}-{row.name.replace(' ', '-')}.log"
         log.parent.mkdir(exist_ok=True)
         kind = row.arch + ("-allmod" if row.options == ["allmodconfig"] else "")
-        objects = tree.parent / f"configs-{kind}"
+        folder = tree.parent / f"configs-{kind}"
         try:
-            configure(tree, objects, here)
-            why = build(tree, objects, here, log)
+            configure(tree, folder, here)
+            why = build(tree, folder, here, log)
         except Failed as error:
             why = str(error)
         if side == "series":
