@@ -11,6 +11,7 @@ COMMITS   ?=
 VERSION     ?=
 GROUP       ?=
 BASE_COMMIT ?=
+KCONFIG   ?=
 
 override O := $(abspath $(O))
 TREE      := $(O)/linux-7.3
@@ -19,6 +20,9 @@ CONFIG    := configs/kvm.config configs/series.config
 BASE_OUT  := $(O)/base
 DEBUG_OUT := $(O)/debug
 KCSAN_OUT := $(O)/kcsan
+DEB_OUT   := $(O)/deb
+# make deb-boot: a small kernel, beside the packages that make deb has built.
+BOOT_OUT  := $(O)/deb-boot
 
 RUN   = python3 scripts/run.py --engine "$(ENGINE)" --tests "$(TESTS)"
 ON    = --build $(1)/image --init $(1)/image/init --run-dir $(1)/run
@@ -30,15 +34,16 @@ MAKEFLAGS += --no-print-directory
 FREE    := help deps checkers lint
 TARGETS := kselftest check check-full full pinning transport firmware shared-ranges compose refresh apply build base-build base-tree \
            debug-build debug debug-full kcsan-build kcsan boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
-           kselftest-install driver-tests bench clean
+           kselftest-install deb deb-boot driver-tests bench clean
 
-.PHONY: $(FREE) $(TARGETS) options
+.PHONY: $(FREE) $(TARGETS) options need-root deb-deps
 .DEFAULT_GOAL := kselftest
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "  make %-18s %s\n", $$1, $$2 }'
-	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  COMMITS=FIRST-LAST  VERSION=N  GROUP=all|guest|host|selftests  BASE_COMMIT=ID  V=1  O=dir  KERNEL_SRC=...'
+	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  COMMITS=FIRST-LAST  KCONFIG=file'
+	@echo '         VERSION=N  GROUP=all|guest|host|selftests  BASE_COMMIT=ID  V=1  O=dir  KERNEL_SRC=...'
 
 deps: ## install the packages of scripts/deps.list that are missing
 	@scripts/deps.sh
@@ -157,6 +162,22 @@ mail: compose ## the series as checked mails in build/mail; sends nothing (VERSI
 
 kselftest-install: build ## a tarball of the selftests for a host that runs the composed kernel
 	@scripts/install.sh $(TREE) $(O)
+
+deb: compose deb-deps ## kernel packages for a machine with the hardware, of its configuration or KCONFIG=
+	@python3 scripts/deb_config.py $(TREE) $(DEB_OUT)/kernel "$(KCONFIG)"
+	@scripts/deb.sh $(TREE) $(DEB_OUT)
+
+deb-boot: need-root deb-deps kselftest-install ## such a package in a Debian system, booted on amd, with selftests
+	@python3 scripts/config.py $(TREE) $(BOOT_OUT)/small $(CONFIG) tests/deb/boot.config
+	@python3 scripts/deb_config.py $(TREE) $(BOOT_OUT)/kernel $(BOOT_OUT)/small/.config
+	@scripts/deb.sh $(TREE) $(BOOT_OUT)
+	@python3 tests/deb/check.py $(BOOT_OUT) $(O)/kvm-selftests.tar.gz
+
+need-root:
+	@[ "$$(id -u)" = 0 ] || { echo "make: debootstrap and chroot need root" >&2; exit 1; }
+
+deb-deps: deps
+	@scripts/deps.sh deps-deb.list
 
 driver-tests: deps ## the driver's own tests: bad input, round trips
 	@scripts/deps.sh deps-mail.list

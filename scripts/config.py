@@ -17,9 +17,11 @@ ENV = {**os.environ, "ARCH": "x86_64"}
 
 
 def run(tree, *command):
+    """Run COMMAND in TREE and return its warnings."""
     done = subprocess.run(command, cwd=tree, env=ENV, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed(f"{' '.join(map(str, command[:4]))}: {done.stderr.strip()[-800:]}")
+    return done.stderr
 
 
 def options(path):

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""check.py OUT SELFTESTS: the packages of make deb in OUT, installed and booted.
+
+Installs the kernel package in a Debian system, boots what it has installed, by the
+initramfs that its hooks made, on engine amd, and runs there some of the tests of the
+tarball of make kselftest-install, as its runner runs them.
+"""
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from root import ROOT, make_disk, say
+
+from engines import CMDLINE, Machine, need, qemu
+from run import parse, splats
+from series import Failed, run_main
+
+LIMIT = 900
+# As a user would load them; the parameter stands for a host with SNP.
+MODULES = ["kvm_amd force_snp_safe_pages=1", "snp_page_test", "snp_psc_test"]
+TESTS = ["svm_snp_page_test", "map_gpa_test", "tdvmcall_test", "migration_control_test",
+         "guest_boot_test"]
+
+
+def boot(work):
+    """The running machine, until it has powered off; and what is wrong with that."""
+    cmdline = f"{CMDLINE} root=/dev/vda rw init=/sbin/test-init"
+    machine = Machine(work, qemu(work, work / "vmlinuz", work / "initrd", cmdline, extra=[
+        "-drive", f"file={work}/disk,format=raw,if=virtio,cache=unsafe"]))
+    shown = 0
+    try:
+        while machine.process.poll() is None and machine.elapsed() < LIMIT:
+            time.sleep(0.2)
+            if machine.elapsed() - shown >= 30:
+                shown = machine.elapsed()
+                done = sum(map(len, parse(machine.results()).values()))
+                say(f"{done}/{len(MODULES) + len(TESTS)} results, {shown:.0f} s")
+        ended = machine.process.poll() is not None
+    finally:
+        machine.kill()
+    say(f"machine: {machine.elapsed():.0f} s")
+    return machine, [] if ended else [f"no power-off within {LIMIT} s"]
+
+
+def main(out, selftests):
+    for program, package in (("debootstrap", "debootstrap"), ("mke2fs", "e2fsprogs"),
+                             ("unshare", "util-linux")):
+        need(program, package)
+    images = list(out.glob("linux-image-*.deb"))
+    if len(images) != 1:
+        raise Failed(f"{out} has {len(images)} packages linux-image-*.deb, not one")
+    work = out / "run"
+    work.mkdir(parents=True, exist_ok=True)
+    release = make_disk(work, images[0], selftests, {
+        "sbin/test-init": ((ROOT / "tests/deb/init").read_text(), 0o755),
+        "modules": ("".join(f"{m}\n" for m in MODULES), 0o644),
+        "tests": ("".join(f"{t}\n" for t in TESTS), 0o644)})
+    machine, wrong = boot(work)
+    results = parse(machine.results())
+    passed = failed = skipped = 0
+    for name in [f"modprobe-{m.split()[0]}" for m in MODULES] + TESTS:
+        outcome, detail, _ = (results.pop(name, None) or [("fail", "no result", 0)])[0]
+        print(f"{name:<48}{outcome} {detail}".rstrip())
+        passed += outcome == "pass"
+        failed += outcome == "fail"
+        skipped += outcome == "skip"
+    wrong += [f"result of an unknown test: {name}" for name in results]
+    if f"# kernel {release}".encode() not in machine.results().replace(b"\r", b"").split(b"\n"):
+        wrong.append(f"the kernel that booted is not {release}")
+    wrong += splats((work / "console").read_bytes(), "amd")
+    for line in wrong:
+        print(f"deb-boot: {line}")
+    failed += len(wrong)
+    print(f"console and KTAP: {work}/console, results; installation: {work}/root.log")
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    run_main("deb-boot", lambda: main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()))
