@@ -14,6 +14,7 @@ export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 2026'
 export LOCALVERSION=-kvm-coco
 # Or mkdebian counts builds, and each relinks the kernel.
 KDEB_PKGVERSION=$(make -s -C "$tree" kernelversion)-1
+# shellcheck disable=SC1091 # a file of the running system
 KDEB_CHANGELOG_DIST=$(. /etc/os-release && echo "${VERSION_CODENAME:-unstable}")
 # A gigabyte of symbols, if the configuration has DEBUG_INFO.
 DEB_BUILD_PROFILES=pkg.linux-upstream.nokerneldbg
