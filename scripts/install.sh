@@ -8,7 +8,8 @@ tree=$(readlink -f "$1")
 out=$(readlink -f "$2")
 export ARCH=x86_64
 python3 "$(dirname "$0")/progress.py" "kselftest-install" "$out/log/install.log" \
-	make -C "$tree/tools/testing/selftests" O="$out/kselftest" TARGETS=kvm ARCH=x86 \
+	"$(dirname "$0")/kmake.sh" "$(dirname "$tree")" -C "$tree/tools/testing/selftests" \
+	O="$out/kselftest" TARGETS=kvm ARCH=x86 \
 	KHDR_INCLUDES="-isystem $out/kernel/usr/include" LDLIBS="-static -ldl -luuid" \
 	FORCE_TARGETS=1 INSTALL_PATH="$out/kselftest/install" install
 tar -C "$out/kselftest/install" -czf "$out/kvm-selftests.tar.gz" .
