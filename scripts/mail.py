@@ -103,11 +103,12 @@ def main():
     shutil.rmtree(mail, ignore_errors=True)
     mail.mkdir(parents=True)
     # Newest first, as from a walk; git turns them round and names those that are left out
-    # as prerequisites.  Without their count, a single commit would mean all after it.
+    # as prerequisites.  Without their count, a single commit would mean all after it; the
+    # count has to come first, it would turn --no-walk off.
     git(tree, "format-patch", "-q", "-o", str(mail), "--cover-letter", "--thread", "--signoff",
         "--base=base", "--abbrev=12", "--subject-prefix=PATCH",
-        *([f"-v{version}"] if version > 1 else []), "--no-walk=unsorted",
-        f"-{len(mine)}", *[c for c, _ in reversed(mine)], env=env)
+        *([f"-v{version}"] if version > 1 else []), f"-{len(mine)}", "--no-walk=unsorted",
+        *[c for c, _ in reversed(mine)], env=env)
     mail_check.say(f"git format-patch: {len(mine)} of {len(patches)} patches; asking "
                    "get_maintainer.pl about each")
     fills, problems = mail_cover.generated(out, state, patches, mine, news)

@@ -943,14 +943,15 @@ class Mail(Sandbox):
     def test_a_group_goes_between_the_others(self):
         self.commit("x86/kvm: fourth", {"arch/x86/kvm/svm.c": lambda t: t + "int fourth;\n"})
         self.commit("KVM: fifth", {"arch/x86/kvm/svm.c": lambda t: t + "int fifth;\n"})
+        self.commit("x86/sev: sixth", {"arch/x86/kvm/svm.c": lambda t: t + "int sixth;\n"})
         self.good(self.refresh())
         done = self.mail("--group=guest")
         self.bad(done, "not ready", "another state", "git am: they give tree")
         cover = (self.build / "mail/0000-cover-letter.patch").read_text()
-        self.assertIn("1 of the 5 patches", cover)
+        self.assertIn("2 of the 6 patches", cover)
         self.assertIn("NOT IN THIS STATE", cover)
         self.assertNotIn("bench numbers", cover)
-        self.assertEqual(cover.count("\nprerequisite-patch-id: "), 3)
+        self.assertEqual(cover.count("\nprerequisite-patch-id: "), 4)
 
 
 class Records(unittest.TestCase):
