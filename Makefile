@@ -12,6 +12,7 @@ VERSION     ?=
 GROUP       ?=
 BASE_COMMIT ?=
 KCONFIG   ?=
+SEED      ?=
 
 override O := $(abspath $(O))
 TREE      := $(O)/linux-7.3
@@ -32,7 +33,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
-TARGETS := kselftest check check-full full pinning transport firmware shared-ranges compose refresh apply build base-build base-tree \
+TARGETS := kselftest check check-full full fuzz pinning transport firmware shared-ranges compose refresh apply build base-build base-tree \
            debug-build debug debug-full kcsan-build kcsan boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests bench clean
 
@@ -42,7 +43,7 @@ TARGETS := kselftest check check-full full pinning transport firmware shared-ran
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "  make %-18s %s\n", $$1, $$2 }'
-	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  COMMITS=FIRST-LAST  KCONFIG=file'
+	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  COMMITS=FIRST-LAST  KCONFIG=file  SEED=n'
 	@echo '         VERSION=N  GROUP=all|guest|host|selftests  BASE_COMMIT=ID  V=1  O=dir  KERNEL_SRC=...'
 
 deps: ## install the packages of scripts/deps.list that are missing
@@ -75,6 +76,9 @@ check-full: deps ## and all that takes hours; goes on where it was stopped
 full: options base-build $(if $(BASE_ONLY),,build) ## every selftest of the record (part of check)
 	@$(RUN) --set full $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),\
 		--base $(BASE_OUT)/image $(call ON,$(O)))
+
+fuzz: build ## a million exits that nobody thought of (Intel: 100,000); SEED=, printed, repeats them
+	@$(RUN) --set fuzz --limit 5400 --seed "$(SEED)" $(call ON,$(O))
 
 pinning: build ## vendor_module_test has to fail on a KVM that is set up by a pinned task
 	@tests/vendor_module/check.sh $(O)

@@ -34,6 +34,7 @@ SETS = {"quick": {"all", "quick", "own", "nodebug", "both", "transport"},
         "debug-full": {"all", "quick", "own", "debug"},
         "kcsan": {"all", "own"},
         "base": {"all", "both"},
+        "fuzz": {"all", "fuzz"},
         "transport": {"all", "transport"},
         "pinning": {"all", "pinning"}}
 OUTCOMES = ("pass", "skip", "fail")
@@ -43,7 +44,8 @@ SPLAT = re.compile(r"WARNING: |BUG: |BUG at|Oops|KASAN|KCSAN|UBSAN|INFO: (possib
                    r"|unable to handle|Kernel panic|cut here|leaked|refcount_t")
 # Files of the build, or of tests/expected, that a test looks for in the machine,
 # besides its own program.
-NEEDS = {"x86/guest_boot_test": {"bzImage": "boot/vmlinuz-{release}",
+NEEDS = {"x86/coco_exits_fuzz": {EXPECTED / "coco_exits.corpus": "tests/coco_exits.corpus"},
+         "x86/guest_boot_test": {"bzImage": "boot/vmlinuz-{release}",
                                  "System.map": "boot/System.map-{release}",
                                  "selftests/x86/guest_init": "tests/x86/guest_init"},
          "x86/guest_live_migration_test": {"bzImage": "boot/vmlinuz-{release}",
@@ -68,8 +70,10 @@ class Test:
         self.args, self.reason = args, reason
 
 
-def read_expected(engine, wanted_sets):
-    """The plan of one engine: Test objects and verbatim lines for PID 1."""
+def read_expected(engine, wanted_sets, seed="1"):
+    """The plan of one engine: Test objects and verbatim lines for PID 1.
+
+    An argument SEED stands for the one of this run."""
     path = EXPECTED / engine
     plan = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -83,8 +87,8 @@ def read_expected(engine, wanted_sets):
             else:
                 if words[2] not in OUTCOMES:
                     raise ValueError(words[2])
-                item = Test(words[0], words[3], float(words[1]), words[2], words[4:],
-                            reason.strip())
+                args = [seed if word == "SEED" else word for word in words[4:]]
+                item = Test(words[0], words[3], float(words[1]), words[2], args, reason.strip())
         except (IndexError, ValueError) as error:
             raise Failed(f"{path}:{number}: cannot read '{line}' ({error})") from error
         if words[0] in wanted_sets:
@@ -354,9 +358,10 @@ def main():
     parser.add_argument("--run-dir", type=Path, help="where the logs go")
     parser.add_argument("--check-options", action="store_true",
                         help="only check the options, before the kernel is built")
-    parser.add_argument("--set", choices=SETS, default="quick")
+    parser.add_argument("--set", choices=[s for s in SETS if s != "base"], default="quick")
     parser.add_argument("--engine", default="", help="amd, intel, intel-smp (default: all)")
     parser.add_argument("--tests", default="", help="names or globs")
+    parser.add_argument("--seed", help="for tests of the plan whose argument is SEED")
     parser.add_argument("--base-only", action="store_true", help="leave out the series' tests")
     parser.add_argument("--limit", type=float, default=1500, help="seconds per engine")
     parser.add_argument("--patience", type=float, default=1,
@@ -372,7 +377,10 @@ def main():
         sets -= {"own", "nodebug", "both", "transport"}
     if not args.base:
         sets.discard("deep")
-    plans = {e: read_expected(e, sets) for e in engines}
+    seed = args.seed or str(int(time.time()))
+    if "fuzz" in sets:
+        print(f"SEED={seed}", flush=True)
+    plans = {e: read_expected(e, sets, seed) for e in engines}
     if args.base:
         plans |= {f"{e}-base": read_expected(e, SETS["base"]) for e in engines}
     select(plans, args.tests.replace(",", " ").split())
