@@ -853,7 +853,9 @@ class Mail(Sandbox):
         (self.repo / "patches/changes").write_text("v1:\nFirst version.\nv2:\n- all of it\n")
         self.write_kernel(self.kernel, {
             "scripts/get_maintainer.pl": "#!/bin/sh\necho 'List <to@example.org> (maintainer:X)'\n"
-                                         "echo 'kvm@example.org (open list:X)'\n",
+                                         "printf '%s\\n' 'R <r@example.org> (reviewer:X:"
+                                         "Keyword:\\b(?i:x|y)\\b)' "
+                                         "'kvm@example.org (open list:X (y))'\n",
             "scripts/checkpatch.pl": "#!/bin/sh\nshift 8\nfor mail; do grep -q "
                                      "'^Signed-off-by: T T <tester@example.org>' \"$mail\" ||\n"
                                      "\techo \"$mail:1: ERROR: no sign-off\"; done\n"})
@@ -925,7 +927,8 @@ class Mail(Sandbox):
         texts = [mail.read_text() for mail in mails]
         for text in texts:
             self.assertIn("\nFrom: T T <tester@example.org>\n", text)
-            self.assertIn("\nTo: List <to@example.org>\nCc: kvm@example.org\n\n", text)
+            self.assertIn("\nTo: List <to@example.org>\nCc: R <r@example.org>,"
+                          "\n\tkvm@example.org\n\n", text)
             self.assertNotIn("localhost", text)
             self.assertNotIn("Adds:", text)
         for words in ("Subject: [PATCH v2 0/3] KVM: ", f"\nbase-commit: {self.BASE}\n", "bench numbers",
