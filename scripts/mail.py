@@ -14,6 +14,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formataddr, parseaddr
 from pathlib import Path
+from shlex import quote
 
 import mail_check
 import mail_cover
@@ -126,7 +127,8 @@ def main():
         return 1
     print("nothing was sent. The sign-off is yours: it says what "
           "Documentation/process/submitting-patches.rst, section 11, says. To send:\n"
-          f"  git send-email --confirm=always --no-thread --suppress-cc=self {mail}/*.patch")
+          f"  git send-email --from={quote(formataddr((name, address)))} --suppress-cc=self "
+          f"--no-thread --confirm=always {quote(str(mail))}/*.patch")
     return 0
 
 

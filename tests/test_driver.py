@@ -922,6 +922,7 @@ class Mail(Sandbox):
     def test_the_mails_are_the_series(self):
         said = self.good(self.mail("--version=2"))
         self.assertIn("nothing was sent", said)
+        self.assertIn("git send-email --from='T T <tester@example.org>' ", said)
         mails = sorted((self.build / "mail").glob("v2-*.patch"))
         self.assertEqual(len(mails), 4)
         texts = [mail.read_text() for mail in mails]
