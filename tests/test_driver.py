@@ -6,6 +6,7 @@ their own, no network and a moment's time; the real kernel is make check's job.
 """
 import http.server
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -959,6 +960,13 @@ class Mail(Sandbox):
 
 
 class Records(unittest.TestCase):
+    def test_maintainers_is_what_the_last_patch_adds(self):
+        name = [x for x in (ROOT / "patches/series").read_text().split() if "MAINTAINERS" in x][-1]
+        text = (ROOT / "patches" / name).read_text()
+        added = [line[1:] for line in text.splitlines() if re.match(r"\+(?!\+)", line)]
+        entry = (ROOT / "MAINTAINERS").read_text().partition("\n\n")[2].splitlines()
+        self.assertEqual([line for line in added if line], entry)
+
     def test_the_records_can_be_read(self):
         for engine in run.ENGINES:
             plan = run.read_expected(engine, set().union(*run.SETS.values()))
