@@ -14,6 +14,7 @@
 
 #define NR_VCPUS	2
 #define MAX_SECONDS	120
+#define WRMSR_SIZE	2
 
 /* What the guest does next, and what came of it. */
 struct msr_access {
@@ -213,6 +214,7 @@ static int answer(struct guest *guest, u32 err)
 static void test_exit(bool emulated)
 {
 	struct guest guest = create_guest(KVM_COCO_EXIT_MIGRATION_CONTROL, true);
+	struct kvm_regs regs;
 	int err, ret;
 
 	guest.access->emulated = emulated;
@@ -236,6 +238,15 @@ static void test_exit(bool emulated)
 	if (expect_exit(&guest, start_access(&guest, 0, true, 0), 0))
 		expect_end(&guest, run(guest.vcpus[0]), GP_VECTOR);
 	expect_msr(&guest, KVM_MIGRATION_READY);
+
+	about("RIP changed");
+	if (expect_exit(&guest, start_access(&guest, 0, true, 0), 0)) {
+		vcpu_regs_get(guest.vcpus[0], &regs);
+		regs.rip += WRMSR_SIZE;
+		vcpu_regs_set(guest.vcpus[0], &regs);
+		expect_end(&guest, answer(&guest, 0), 0);
+		expect_msr(&guest, KVM_MIGRATION_READY);
+	}
 
 	about("immediate_exit");
 	if (expect_exit(&guest, start_access(&guest, 0, true, 0), 0)) {
