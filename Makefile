@@ -168,12 +168,12 @@ kselftest-install: build ## a tarball of the selftests for a host that runs the 
 	@scripts/install.sh $(TREE) $(O)
 
 deb: compose deb-deps ## kernel packages for a machine with the hardware, of its configuration or KCONFIG=
-	@python3 scripts/deb_config.py $(TREE) $(DEB_OUT)/kernel "$(KCONFIG)"
+	@PAHOLE=pahole python3 scripts/deb_config.py $(TREE) $(DEB_OUT)/kernel "$(KCONFIG)"
 	@scripts/deb.sh $(TREE) $(DEB_OUT)
 
 deb-boot: need-root deb-deps kselftest-install ## such a package in a Debian system, booted on amd, with selftests
 	@python3 scripts/config.py $(TREE) $(BOOT_OUT)/small $(CONFIG) tests/deb/boot.config
-	@python3 scripts/deb_config.py $(TREE) $(BOOT_OUT)/kernel $(BOOT_OUT)/small/.config
+	@PAHOLE=pahole python3 scripts/deb_config.py $(TREE) $(BOOT_OUT)/kernel $(BOOT_OUT)/small/.config
 	@scripts/deb.sh $(TREE) $(BOOT_OUT)
 	@python3 tests/deb/check.py $(BOOT_OUT) $(O)/kvm-selftests.tar.gz
 

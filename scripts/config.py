@@ -13,7 +13,9 @@ from pathlib import Path
 
 from series import Failed, run_main
 
-ENV = {**os.environ, "ARCH": "x86_64"}
+# PAHOLE: see kmake.sh.
+ENV = {**os.environ, "ARCH": "x86_64", "MAKEFLAGS":
+       f"{os.environ.get('MAKEFLAGS', '')} PAHOLE={os.environ.get('PAHOLE', 'none')}"}
 
 
 def run(tree, *command):

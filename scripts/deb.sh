@@ -10,6 +10,7 @@ out=$(readlink -f "$2")
 # The same source makes the same kernel; DEBFULLNAME and DEBEMAIL are the user's.
 export ARCH=x86_64 KBUILD_BUILD_USER=kvm-coco KBUILD_BUILD_HOST=localhost
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 2026'
+export PAHOLE=pahole
 # Beside the distribution's kernels, never instead of one.
 export LOCALVERSION=-kvm-coco
 # Or mkdebian counts builds, and each relinks the kernel.

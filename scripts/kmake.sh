@@ -15,4 +15,6 @@ shift
 cc="CC=ccache gcc"
 [ -z "${LLVM:-}" ] || cc= # LLVM= reaches make through the environment
 # V= is progress.py's: the kernel's V=1 would only be noise here.
-exec make ${cc:+"$cc"} -j"$(nproc)" V=0 "$@"
+# The version of pahole, which only BTF needs, is part of the configuration: all objects
+# would be new whenever somebody installs it.
+exec make ${cc:+"$cc"} PAHOLE="${PAHOLE:-none}" -j"$(nproc)" V=0 "$@"
