@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The driver.  Its targets are the table of contents: make help.
 
-O         ?= build
+BASE      ?= 7.3
+O         ?= build$(if $(filter-out 7.3,$(BASE)),/$(BASE))
 ENGINE    ?=
 TESTS     ?=
 BASE_ONLY ?=
@@ -14,8 +15,11 @@ BASE_COMMIT ?=
 KCONFIG   ?=
 SEED      ?=
 
+ifeq ($(wildcard bases/v$(BASE)),)
+$(error BASE=$(BASE): no such base; there are: $(patsubst bases/v%,%,$(wildcard bases/v*)))
+endif
 override O := $(abspath $(O))
-TREE      := $(O)/linux-7.3
+TREE      := $(O)/linux-$(BASE)
 CONFIG    := configs/kvm.config configs/series.config
 # The unpatched base is built and booted beside the series, never instead of it.
 BASE_OUT  := $(O)/base
@@ -28,7 +32,7 @@ BOOT_OUT  := $(O)/deb-boot
 RUN   = python3 scripts/run.py --engine "$(ENGINE)" --tests "$(TESTS)"
 ON    = --build $(1)/image --init $(1)/image/init --run-dir $(1)/run
 
-export V KERNEL_SRC LLVM
+export V KERNEL_SRC LLVM BASE
 MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
@@ -44,7 +48,7 @@ help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  COMMITS=FIRST-LAST  KCONFIG=file  SEED=n'
-	@echo '         VERSION=N  GROUP=all|guest|host|selftests  BASE_COMMIT=ID  V=1  O=dir  KERNEL_SRC=...'
+	@echo '         VERSION=N  GROUP=all|guest|host|selftests  BASE_COMMIT=ID  V=1  O=dir  BASE=7.2  KERNEL_SRC=...'
 
 deps: ## install the packages of scripts/deps.list that are missing
 	@scripts/deps.sh
@@ -95,10 +99,10 @@ uapi: compose ## the header for VMMs alone, as C and C++, for 32 and 64 bits
 shared-ranges: compose ## the selftests' list of shared ranges on the host, with sanitizers
 	@tests/shared_ranges.sh $(TREE)
 
-compose: deps ## base + series as a git branch in build/linux-7.3
+compose: deps ## base + series as a git branch in build/linux-7.3 (BASE=7.2: build/7.2/linux-7.2)
 	@python3 scripts/compose.py $(O)
 
-refresh: deps ## commits in build/linux-7.3 back to patches/ and mirror files
+refresh: deps ## commits in build/linux-7.3 back to patches/ and mirror files (BASE=7.2: to patches/v7.2/)
 	@python3 scripts/refresh.py $(O)
 
 apply: deps ## the series on a tree of yours: KDIR=~/linux
@@ -109,11 +113,11 @@ build: compose ## kernel, modules and selftests of the series
 	@python3 scripts/added_objects.py $(O)
 
 base-build: base-tree
-	@scripts/build.sh $(BASE_OUT)/linux-7.3 $(BASE_OUT) configs/kvm.config
+	@scripts/build.sh $(BASE_OUT)/linux-$(BASE) $(BASE_OUT) configs/kvm.config
 
 base-tree: compose
-	@[ -d $(BASE_OUT)/linux-7.3 ] || git -C $(TREE) worktree add -q --detach $(BASE_OUT)/linux-7.3 base
-	@git -C $(BASE_OUT)/linux-7.3 checkout -q --detach base
+	@[ -d $(BASE_OUT)/linux-$(BASE) ] || git -C $(TREE) worktree add -q --detach $(BASE_OUT)/linux-$(BASE) base
+	@git -C $(BASE_OUT)/linux-$(BASE) checkout -q --detach base
 
 debug-build: compose
 	@scripts/build.sh $(TREE) $(DEBUG_OUT) $(CONFIG) configs/debug.config

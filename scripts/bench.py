@@ -17,7 +17,7 @@ from pathlib import Path
 import engines
 import records
 from run import Test, load_order, make_initrd
-from series import Failed, ROOT, run_main
+from series import BASE, Failed, ROOT, run_main
 
 LIMIT = 300
 ICOUNT = ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"]
@@ -152,7 +152,8 @@ def text_size(out):
 
 
 def bench(out):
-    kernels = {"base": (out / "base/linux-7.3", out / "base"), "series": (out / "linux-7.3", out)}
+    kernels = {"base": (out / f"base/linux-{BASE}", out / "base"),
+               "series": (out / f"linux-{BASE}", out)}
     machines, started = {}, time.monotonic()
     try:
         for tree, where in kernels.values():

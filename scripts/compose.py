@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Make build/linux-7.3: the base and on it the series, one commit per patch.
+"""Make build/linux-7.3 (or another BASE): the base and on it the series, one commit per patch.
 
 Incremental: an unchanged series costs nothing, a changed patch N is applied
 again from N on.  Work that is only in the tree is never overwritten.

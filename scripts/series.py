@@ -4,6 +4,11 @@
 One patch file is one commit: mail header, changelog, "---", "Adds: PATH" lines
 for the new files that the commit carries, and the diff of existing files.  The
 new files themselves are kept at their kernel path in the repository's root.
+
+The series is written for MAIN.  On another base, BASE=7.2, a patch that differs
+there is replaced by patches/v7.2/ and its own file name.  Such an override may
+also have hunks for the new files that its commit Adds; they are applied to the
+copies.  Its line "Replaces: SHA256" names the patch that it was made for.
 """
 import hashlib
 import os
@@ -14,7 +19,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = "7.3"
+MAIN = "7.3"
+BASE = os.environ.get("BASE") or MAIN
 PATCHES = ROOT / "patches"
 MIRRORED = ("arch", "include", "Documentation", "tools")
 
@@ -26,6 +32,7 @@ class Failed(Exception):
 def run_main(name, main):
     """Run MAIN; a Failed ends the program with one clear message."""
     try:
+        check_base()
         sys.exit(main())
     except Failed as error:
         sys.exit(f"{name}: {error}")
@@ -34,6 +41,15 @@ def run_main(name, main):
                  "repair that and run it again")
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted; run it again to go on")
+
+
+def bases():
+    return sorted(path.name[1:] for path in (ROOT / "bases").glob("v*"))
+
+
+def check_base():
+    if BASE not in bases():
+        raise Failed(f"BASE={BASE}: no such base; there are: {' '.join(bases())}")
 
 
 def git(tree, *args, check=True, env=None, stdin=None):
@@ -54,11 +70,17 @@ def committer(tree):
 
 
 class Patch:
-    def __init__(self, name):
+    def __init__(self, name, override=False):
+        """The patch NAME of the series, or what BASE has in its place."""
         self.name = name
         self.path = PATCHES / name
         if not self.path.is_file():
             raise Failed(f"patches/series names {name}, which does not exist")
+        original = self.path.read_bytes()
+        self.override = override and (PATCHES / on_base(name)).is_file()
+        if self.override:
+            self.name = on_base(name)
+            self.path = PATCHES / self.name
         self.text = self.path.read_bytes()
         head, mark, rest = self.text.partition(b"\n---\n")
         if not mark or b"\ndiff --git " not in rest:
@@ -66,6 +88,10 @@ class Patch:
         notes = rest.partition(b"\ndiff --git ")[0]
         self.adds = re.findall(r"^Adds: (\S+)$", notes.decode(), re.M)
         self.head = head
+        self.replaces = hashlib.sha256(original).hexdigest()
+        if self.override and f"\nReplaces: {self.replaces}\n".encode() not in mark + notes:
+            raise Failed(f"patches/{self.name} was made for another patches/{name}: carry over what "
+                         f"changed there (git log -p), and write Replaces: {self.replaces}")
 
     def key(self):
         """Changes when anything of this commit changes."""
@@ -81,14 +107,25 @@ def mirror_files():
                   for path in (ROOT / top).rglob("*") if path.is_file())
 
 
+def on_base(name):
+    """What the override of the patch NAME is called on BASE."""
+    return f"v{BASE}/{Path(name).name}"
+
+
+def order():
+    """The names of MAIN's patches."""
+    lines = (PATCHES / "series").read_text().splitlines()
+    return [name for line in lines if (name := line.split("#")[0].strip())]
+
+
 def load():
     """The patches in order; refuses a series whose parts do not fit together."""
-    names = [line.split("#")[0].strip() for line in (PATCHES / "series").read_text().splitlines()]
-    names = [name for name in names if name]
-    on_disk = {str(p.relative_to(PATCHES)) for p in (PATCHES / f"v{BASE}").glob("*.patch")}
-    for name in sorted(on_disk - set(names)):
-        raise Failed(f"patches/{name} is not in patches/series: add it there or delete it")
-    patches = [Patch(name) for name in names]
+    names = order()
+    for path in sorted(PATCHES.glob("v*/*.patch")):
+        if f"v{MAIN}/{path.name}" not in names:
+            raise Failed(f"patches/{path.relative_to(PATCHES)} is not in patches/series: add "
+                         f"v{MAIN}/{path.name} there, rename the file, or delete it")
+    patches = [Patch(name, override=BASE != MAIN) for name in names]
     owner = {}
     for patch in patches:
         for path in patch.adds:
@@ -117,7 +154,8 @@ def apply_patch(tree, patch, version):
     options = ["-c", "commit.gpgsign=false", "-c", "core.autocrlf=false",
                "-c", "advice.mergeConflict=false"]
     done = git(tree, *options, "am", "-3", "--quiet", "--keep-non-patch",
-               "--committer-date-is-author-date", str(patch.path), check=False, env=who)
+               "--committer-date-is-author-date", *[f"--exclude={path}" for path in patch.adds],
+               str(patch.path), check=False, env=who)
     if done.returncode:
         git(tree, "am", "--abort", check=False, env=who)
         raise Failed(f"patches/{patch.name} does not apply to v{version}: "
@@ -130,6 +168,14 @@ def apply_patch(tree, patch, version):
             raise Failed(f"patches/{patch.name} Adds {path}, which the kernel already has")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, target)
+    if patch.override and patch.adds:
+        done = git(tree, "apply", *[f"--include={path}" for path in patch.adds],
+                   str(patch.path), check=False)
+        if done.returncode:
+            git(tree, "reset", "-q", "--hard", "HEAD~1")
+            git(tree, "clean", "-qf", "--", *patch.adds)
+            raise Failed(f"patches/{patch.name} does not apply to a file that it Adds: "
+                         f"{done.stderr.strip()[-300:]}")
     if patch.adds:
         date = git(tree, "log", "-1", "--format=%aI").strip()
         git(tree, "add", "-f", "--", *patch.adds)
@@ -152,11 +198,12 @@ def kernel_version(tree):
 
 
 def check_version(found, what):
-    """7.3.y is the base; an older kernel is refused, a later one tried loudly."""
+    """BASE.y is wanted; an older kernel is refused, a later one tried loudly."""
     text = ".".join(map(str, found))
     wanted = tuple(map(int, BASE.split(".")))
     if found[:2] < wanted:
-        raise Failed(f"{what} is {text}: the series needs {BASE}.y; give KERNEL_SRC= another")
+        raise Failed(f"{what} is {text}: BASE={BASE} needs {BASE}.y; give KERNEL_SRC= or KDIR= "
+                     f"another, or BASE= one of {' '.join(bases())}")
     if found[:2] > wanted:
         print(f"*** {what} is {text}, not {BASE}.y: trying it all the same with git am -3 ***",
               file=sys.stderr, flush=True)

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import config  # noqa: E402
 import run  # noqa: E402
 from passed import PASSED, digest, has_passed, remember  # noqa: E402
-from series import Failed, git, run_main  # noqa: E402
+from series import BASE, Failed, git, run_main  # noqa: E402
 
 FRAGMENTS = [ROOT / "configs/kvm.config", ROOT / "configs/series.config"]
 SETS = {"all", "own", "nodebug"}
@@ -123,7 +123,7 @@ def test(out, commit):
 
 
 def main(out, which):
-    series = out / "linux-7.3"
+    series = out / f"linux-{BASE}"
     commits = git(series, "rev-list", "--reverse", "base..series").split()
     first, last = 1, len(commits)
     if which:
@@ -132,7 +132,7 @@ def main(out, which):
             raise Failed(f"COMMITS={which}: give N or FIRST-LAST, of 1-{last}")
         first, last = int(found[1]), int(found[2] or found[1])
     work = out / "bisect"
-    tree = work / "linux-7.3"
+    tree = work / f"linux-{BASE}"
     (work / "log").mkdir(parents=True, exist_ok=True)
     git(series, "worktree", "prune")
     if not tree.exists():

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
-from series import Failed, git, run_main  # noqa: E402
+from series import BASE, Failed, git, run_main  # noqa: E402
 
 CLANG = "-19"
 # check -> (program, package, folder of its objects, arguments of make).  With C=2 only
@@ -122,7 +122,7 @@ def main(name, out):
     program, package, _, _ = CHECKS[name]
     if not shutil.which(program):
         raise Failed(f"{program} is missing: apt-get install {package}")
-    trees = {"base": out / "base/linux-7.3", "series": out / "linux-7.3"}
+    trees = {"base": out / f"base/linux-{BASE}", "series": out / f"linux-{BASE}"}
     files = touched(trees["series"])
     logs = out / "log"
     logs.mkdir(exist_ok=True)

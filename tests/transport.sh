@@ -9,7 +9,7 @@ set -eu
 
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 out=$(readlink -f "$1")
-tree=$out/linux-7.3
+tree=$out/linux-$BASE
 work=$out/transport
 subject='KVM: x86: Let software-protected VMs make TDVMCALLs'
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # check.sh OUT: vendor_module_test has to fail on a KVM that pins its loader.
 #
-# Builds the KVM modules of OUT/linux-7.3 a second time, from a copy with
+# Builds the KVM modules of OUT's tree a second time, from a copy with
 # pin.patch, and boots them on engine amd: once with the assertion that refuses
 # them, once without it.
 set -eu
@@ -15,11 +15,11 @@ copy=$work/tree
 
 rm -rf "$work"
 mkdir -p "$copy/arch/x86" "$copy/virt"
-cp -r "$out/linux-7.3/arch/x86/kvm" "$copy/arch/x86"
-cp -r "$out/linux-7.3/virt/kvm" "$copy/virt"
+cp -r "$out/linux-$BASE/arch/x86/kvm" "$copy/arch/x86"
+cp -r "$out/linux-$BASE/virt/kvm" "$copy/virt"
 for variant in pin drop-assertion; do
 	patch -s -p1 -d "$copy" <"$here/$variant.patch"
-	"$root/tests/kvm_modules.sh" "$out" "$out/linux-7.3" "$copy/arch/x86/kvm" "$work/$variant"
+	"$root/tests/kvm_modules.sh" "$out" "$out/linux-$BASE" "$copy/arch/x86/kvm" "$work/$variant"
 done
 
 # Both at once: all that the second one does is wait.  It deadlocks after some ten
