@@ -37,7 +37,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
-TARGETS := kselftest check check-full full fuzz pinning transport firmware shared-ranges compose refresh apply build base-build base-tree \
+TARGETS := kselftest check check-full full fuzz pinning transport firmware shared-ranges compose bases refresh apply build base-build base-tree \
            debug-build debug debug-full kcsan-build kcsan boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests bench clean
 
@@ -101,6 +101,9 @@ shared-ranges: compose ## the selftests' list of shared ranges on the host, with
 
 compose: deps ## base + series as a git branch in build/linux-7.3 (BASE=7.2: build/7.2/linux-7.2)
 	@python3 scripts/compose.py $(O)
+
+bases: deps ## compose the series on every base that can be had now (half an hour)
+	@python3 scripts/bases.py $(O)
 
 refresh: deps ## commits in build/linux-7.3 back to patches/ and mirror files (BASE=7.2: to patches/v7.2/)
 	@python3 scripts/refresh.py $(O)

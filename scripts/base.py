@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Get the base kernel and keep it as a git repository in the cache.
 
-From, in this order: KERNEL_SRC= (a directory, a git tree or a tarball), the
-cache, the distribution's source package, the kernel.org tarball.  The cache
-entry is checked against its own sums each time it is used.
+From, in this order: KERNEL_SRC= (a directory, a git tree, a tarball, or a
+linux-source package), the cache, the distribution's source package, the
+kernel.org tarball.  The cache entry is checked against its own sums each time it is used.
 """
 import fcntl
 import hashlib
@@ -18,7 +18,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from series import (BASE, Failed, ROOT, check_version, committer, git, kernel_version,
+from series import (BASE, Failed, ROOT, bases, check_version, committer, git, kernel_version,
                     run_main)
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvm-coco"
@@ -30,10 +30,10 @@ def say(text):
     print(f"base: {text}", file=sys.stderr, flush=True)
 
 
-def facts():
-    """name -> [values] of bases/v7.3."""
+def facts(which=BASE):
+    """name -> [values] of bases/v7.3, or another."""
     found = {}
-    for line in (ROOT / f"bases/v{BASE}").read_text().splitlines():
+    for line in (ROOT / f"bases/v{which}").read_text().splitlines():
         if line and not line.startswith("#"):
             name, value = line.split(None, 1)
             found.setdefault(name, []).append(value)
@@ -76,7 +76,7 @@ def usable(entry):
 
 
 def newest_cached():
-    """The highest cached 7.3.y that came from an archive, not from KERNEL_SRC."""
+    """The highest cached BASE.y that came from an archive, not from KERNEL_SRC."""
     entries = [e for e in CACHE.glob(f"base/{BASE}.*") if (e / "archive").exists()]
     entries.sort(key=lambda e: int(e.name.split("-")[0].split(".")[2]), reverse=True)
     return next((e for e in entries if usable(e)), None)
@@ -149,10 +149,23 @@ def import_tarball(tar, origin, archive, digest=None):
         return import_tree(tops[0], f"{version}-{digest[:12]}", origin, archive)
 
 
+def import_package(deb, origin, archive, digest=None):
+    """DEB is a linux-source package, which holds a tarball of its own name."""
+    package = deb.name.partition("_")[0]
+    # pathname without a leading ./ would match nothing
+    stream = ["sh", "-c", f"dpkg-deb --fsys-tarfile '{deb}' | "
+              f"tar -xO ./usr/src/{package}.tar.xz"]
+    return import_tarball(stream, origin, archive, digest or sha256(deb))
+
+
 # --- KERNEL_SRC=
 
 def from_kernel_src(given):
     path = Path(given).expanduser().resolve()
+    if path.parent == (CACHE / "base").resolve() and usable(path):
+        return path
+    if path.suffix == ".deb" and path.is_file():
+        return import_package(path, f"{path.name}, sha256 {sha256(path)}", archive=False)
     if path.is_file():
         return import_tarball(path, f"{path.name}, sha256 {sha256(path)}", archive=False)
     if not path.is_dir():
@@ -210,6 +223,13 @@ class Apt:
         return subprocess.run([tool, *self.options, *args], cwd=self.where, check=False,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
+    def kernels(self):
+        """[(linux-source-X.Y, version, suite)] of what the archive offers now."""
+        names = self.run("apt-cache", "pkgnames", "linux-source-").stdout.split()
+        names = sorted(name for name in names if re.fullmatch(r"linux-source-\d+\.\d+", name))
+        rows = self.run("apt-cache", "madison", *names).stdout if names else ""
+        return re.findall(r"^ *(\S+) \| +(\S+) \| \S+ ([^/ ]+)/.* Packages$", rows, re.M)
+
 
 def check_sum(path, origin):
     """A file that bases/v7.3 lists must have the sum it lists."""
@@ -227,7 +247,7 @@ def from_package(temp):
     """The source package of the distribution, or why it cannot be had."""
     want = facts()
     package, source = want["package"][0], want["source"][0]
-    trouble = []
+    trouble, offered = [], []
     for site in mirrors():
         for suite in want["suite"]:
             apt = Apt(temp, site, suite)
@@ -236,14 +256,12 @@ def from_package(temp):
                 trouble.append(f"{suite}: {(update.stderr.strip().splitlines() or ['?'])[-1]}")
                 continue
             say(f"asking Debian's {suite} for {package}")
+            offered += apt.kernels()
             got = apt.run("apt-get", "download", package)
             debs = list(temp.glob(f"{package}_*.deb"))
             if not got.returncode and debs:
                 digest = check_sum(debs[0], "apt checked it against the signed index")
-                # pathname without a leading ./ would match nothing
-                stream = ["sh", "-c", f"dpkg-deb --fsys-tarfile '{debs[0]}' | "
-                          f"tar -xO ./usr/src/{package}.tar.xz"]
-                return import_tarball(stream, f"Debian {suite}, {debs[0].name}", True, digest)
+                return import_package(debs[0], f"Debian {suite}, {debs[0].name}", True, digest)
             trouble.append(f"{suite}: {got.stderr.strip()[-200:] or 'no ' + package}")
             listing = apt.run("apt-cache", "showsrc", source).stdout
             versions = re.findall(rf"^Version: ({re.escape(BASE)}\.\S+)$", listing, re.M)
@@ -255,7 +273,11 @@ def from_package(temp):
                     digest = check_sum(tars[0], "apt checked it against the signed index")
                     return import_tarball(tars[0], f"Debian {suite}, {tars[0].name}", True, digest)
                 trouble.append(f"{suite}: {got.stderr.strip()[-200:]}")
-    raise Failed("; ".join(trouble) or "this system has no Debian archive configured")
+    if not trouble:
+        raise Failed("this system has no Debian archive configured")
+    listed = ", ".join(f"{name} {version} ({suite})" for name, version, suite in offered)
+    raise Failed(f"{'; '.join(trouble)}; what can be had: {listed or 'no linux-source at all'}; "
+                 f"BASE= takes one of {' '.join(bases())}")
 
 
 def from_kernel_org(temp):

@@ -51,7 +51,7 @@ class Sandbox(unittest.TestCase):
         self.write_kernel(self.kernel)
         self.env = {**os.environ, "XDG_CACHE_HOME": str(self.temp / "cache"),
                     "KERNEL_ORG": "http://127.0.0.1:9", "PYTHONDONTWRITEBYTECODE": "1",
-                    "KERNEL_SRC": str(self.kernel), "GIT_CONFIG_GLOBAL": "/dev/null",
+                    "KERNEL_SRC": str(self.kernel), "BASE": "", "GIT_CONFIG_GLOBAL": "/dev/null",
                     "GIT_AUTHOR_NAME": "tester", "GIT_AUTHOR_EMAIL": "tester@localhost",
                     "GIT_COMMITTER_NAME": "tester", "GIT_COMMITTER_EMAIL": "tester@localhost"}
 
@@ -255,7 +255,97 @@ class BadSeries(Sandbox):
         self.good(self.script("added_objects", out))
 
 
+class OtherBase(Sandbox):
+    """BASE=7.2: the patches of 7.3, and instead of some their overrides."""
+
+    def setUp(self):
+        super().setUp()
+        self.make_series()
+        self.older, self.kernel72 = self.build / "linux-7.2", self.temp / "kernel72"
+        self.write_kernel(self.kernel72, {
+            **KERNEL, "Makefile": KERNEL["Makefile"].replace("PATCHLEVEL = 3", "PATCHLEVEL = 2"),
+            "arch/x86/kvm/svm.c": KERNEL["arch/x86/kvm/svm.c"].replace("function_28", "older_28")})
+        self.env72 = {"BASE": "7.2", "KERNEL_SRC": str(self.kernel72)}
+
+    def port(self):
+        """What a developer does: cherry-pick the commits, change what differs."""
+        self.bad(self.compose(**self.env72), "0002-KVM-second.patch does not apply to v7.2.99")
+        commits = self.git("rev-list", "--reverse", "base..series").split()
+        self.git("fetch", "-q", str(self.tree), "series", cwd=self.older)
+        self.git("reset", "-q", "--hard", "base", cwd=self.older)
+        self.git("cherry-pick", commits[0], cwd=self.older)
+        (self.older / "arch/x86/kvm/first.c").write_text("int first_of_7_2;\n")
+        self.git("commit", "-q", "-a", "--amend", "--no-edit", cwd=self.older)
+        self.git("cherry-pick", *commits[1:], cwd=self.older)
+        self.good(self.script("refresh", self.build, BASE="7.2"))
+
+    def test_overrides_are_for_their_base_only(self):
+        before, tree = self.contents(), self.git("rev-parse", "HEAD^{tree}")
+        self.port()
+        after = self.contents()
+        self.assertEqual({name: after[name] for name in before}, before)
+        self.assertEqual(sorted(set(after) - set(before)),
+                         ["patches/v7.2/0001-KVM-first.patch", "patches/v7.2/0002-KVM-second.patch"])
+        older = self.git("rev-parse", "HEAD^{tree}", cwd=self.older)
+        shutil.rmtree(self.older)
+        self.good(self.compose(**self.env72))
+        self.assertEqual(self.git("rev-parse", "HEAD^{tree}", cwd=self.older), older)
+        self.assertEqual((self.older / "arch/x86/kvm/first.c").read_text(), "int first_of_7_2;\n")
+        self.forget_tree()
+        self.good(self.compose())
+        self.assertEqual(self.git("rev-parse", "HEAD^{tree}"), tree)
+        # An override that has become needless goes, a renamed patch takes its own along.
+        self.git("fetch", "-q", str(self.tree), "series", cwd=self.older)
+        commits = self.git("rev-list", "--reverse", "base..series").split()
+        self.git("reset", "-q", "--hard", "base", cwd=self.older)
+        self.git("cherry-pick", *commits, cwd=self.older)
+        self.assertIn("0001-KVM-first.patch (deleted",
+                      self.good(self.script("refresh", self.build, BASE="7.2")))
+        self.git("rebase", "-q", "--onto", "base", "HEAD~2")
+        self.assertIn("v7.2/0001-KVM-second.patch (was", self.good(self.refresh()))
+
+    def test_an_override_of_nothing_and_one_of_an_older_patch(self):
+        self.port()
+        patch = self.repo / "patches/v7.3/0002-KVM-second.patch"
+        patch.write_text(patch.read_text().replace("Because", "Just because"))
+        self.bad(self.compose(**self.env72), "v7.2/0002-KVM-second.patch was made for another",
+                 "Replaces: ")
+        self.good(self.compose())
+        override = self.repo / "patches/v7.2/0002-KVM-second.patch"
+        override.rename(override.with_name("0002-KVM-other.patch"))
+        self.bad(self.compose(), "patches/v7.2/0002-KVM-other.patch is not in patches/series")
+
+    def test_commits_are_added_and_renamed_on_the_main_base_only(self):
+        self.port()
+        before = self.contents()
+        self.git("commit", "-q", "--amend", "-m", "KVM: another", cwd=self.older)
+        self.bad(self.script("refresh", self.build, BASE="7.2"), "order and subjects")
+        self.git("reset", "-q", "--hard", "HEAD~1", cwd=self.older)
+        self.bad(self.script("refresh", self.build, BASE="7.2"), "2 commits, the series 3")
+        self.assertEqual(self.contents(), before)
+
+    def test_an_unknown_base(self):
+        self.bad(self.compose(BASE="9.9"), "BASE=9.9: no such base; there are: 7.2 7.3")
+        self.bad(self.call("make", "-f", ROOT / "Makefile", "compose", "BASE=9.9"),
+                 "BASE=9.9: no such base; there are: 7.2 7.3")
+
+
 class BadBase(Sandbox):
+    def test_a_package_that_vanished(self):
+        bin_dir = self.temp / "bin"
+        bin_dir.mkdir()
+        for name, text in (("apt-get", "case \"$*\" in\n"
+                            "indextargets*) echo 'Debian|Debian|http://127.0.0.1:9/x' ;;\n"
+                            "*' download '*) echo 'E: Unable to locate package' >&2; exit 100 ;;\nesac"),
+                           ("apt-cache", "case \"$*\" in\n*pkgnames*) echo linux-source-7.2 ;;\n"
+                            "*madison*) echo 'linux-source-7.2 |   7.2.13-1 | http://127.0.0.1:9/x "
+                            "sid/main amd64 Packages' ;;\nesac")):
+            (bin_dir / name).write_text(f"#!/bin/sh\n{text}\n")
+            (bin_dir / name).chmod(0o755)
+        self.bad(self.compose(KERNEL_SRC="", PATH=f"{bin_dir}:{os.environ['PATH']}"),
+                 "Unable to locate", "can be had: linux-source-7.2 7.2.13-1 (sid)",
+                 "BASE= takes one of 7.2 7.3", "KERNEL_SRC=")
+
     def test_no_network_and_no_cache(self):
         bin_dir = self.temp / "bin"
         bin_dir.mkdir()
