@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 
 from engines import END_MARKER, ENGINES, Machine, pack
-from series import Failed, ROOT, run_main
+from series import BASE, Failed, MAIN, ROOT, run_main
 
 EXPECTED = ROOT / "tests/expected"
 # The sets of the tests that are not ours.
@@ -377,6 +377,9 @@ def main():
         sets -= {"own", "nodebug", "both", "transport"}
     if not args.base:
         sets.discard("deep")
+    if BASE != MAIN and not args.tests and not args.base_only:
+        sets -= MAINLINE
+        print(f"run: BASE={BASE}: the series' own tests; what mainline's do is recorded for {MAIN}")
     seed = args.seed or str(int(time.time()))
     if "fuzz" in sets:
         print(f"SEED={seed}", flush=True)
@@ -391,6 +394,9 @@ def main():
             item.limit *= args.patience
     if args.check_options:
         return 0
+    if BASE != MAIN:
+        plans = {e: [i for i in p if isinstance(i, str) or i.set_name not in MAINLINE
+                     or (args.build / "selftests" / i.name).is_file()] for e, p in plans.items()}
 
     machines, again = {}, {}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -159,8 +159,10 @@ def apply_patch(tree, patch, version):
     if done.returncode:
         git(tree, "am", "--abort", check=False, env=who)
         raise Failed(f"patches/{patch.name} does not apply to v{version}: "
-                     f"{where_it_fails(tree, patch)}; {tree} is left at the last good commit; "
-                     "try make refresh or KERNEL_SRC=")
+                     f"{where_it_fails(tree, patch)}; {tree} is left at the last good commit; " +
+                     ("try make refresh or KERNEL_SRC=" if BASE == MAIN else
+                      f"for an override, cherry-pick the rest of the commits there from the tree of "
+                      f"{MAIN} (git fetch), and make refresh BASE={BASE}"))
     for path in patch.adds:
         target = Path(tree) / path
         if target.exists():

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import config  # noqa: E402
 from checkers import objects, touched  # noqa: E402
 from passed import digest, has_passed, remember  # noqa: E402
-from series import Failed, git, run_main  # noqa: E402
+from series import BASE, Failed, git, run_main  # noqa: E402
 
 TABLE = ROOT / "tests/configurations"
 FRAGMENT = ROOT / "configs/kvm.config"
@@ -130,7 +130,7 @@ def as_base(row, tree):
 
 
 def one(out, row):
-    trees = {"series": out / "linux-7.3", "base": out / "base/linux-7.3"}
+    trees = {"series": out / f"linux-{BASE}", "base": out / f"base/linux-{BASE}"}
     for side, tree in trees.items():
         here = as_base(row, tree) if side == "base" else row
         log = out / "log" / f"configs-{side}-{row.name.replace(' ', '-')}.log"
@@ -153,7 +153,7 @@ def one(out, row):
 
 def main(out):
     rows = read_table()
-    tree = git(out / "linux-7.3", "rev-parse", "series^{tree}")
+    tree = git(out / f"linux-{BASE}", "rev-parse", "series^{tree}")
     compiler = subprocess.run(["gcc", "--version"], capture_output=True, check=True).stdout
     counts, started = {"passed": 0, "failed": 0, "skipped": 0}, time.monotonic()
     for number, row in enumerate(rows, 1):
