@@ -45,7 +45,7 @@ def build(tree, out):
     (out / "log/build.log").write_text(done.stdout + done.stderr)
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines()
-                 if re.search(r"error|warning:|did not take", line)]
+                 if re.search(r"error:|undefined ref|warning:|did not take", line)]
         return lines[0].strip() if lines else f"see {out}/log/build.log"
     # Mainline's own programs may warn; those of the series must not.
     ours = set(git(tree, "diff", "--name-only", "base", "HEAD").split())
