@@ -292,8 +292,10 @@ static inline struct step guest_step(const struct fuzz_case *c, bool wild)
 		step.args[0] = gpa;
 		step.args[1] = size / 0x1000;
 		step.args[2] = random_attrs(wild);
+		/* Pages wrap elsewhere than bytes do. */
 		if (wild && one_in(4))
-			step.args[1] = edge(BIT_ULL(52));
+			step.args[1] = one_in(2) ? edge(BIT_ULL(52)) :
+				       below(3) - 1 - gpa / 0x1000;
 		break;
 	case STEP_TD:
 		last_size = size;
