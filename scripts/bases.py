@@ -91,9 +91,10 @@ def main(out):
             failed += not good and "~rc" not in version
             if source.parent == temp:
                 source.unlink()
-        except Failed as error:
+        except (Failed, OSError) as error:
             where, said = "cannot be had", str(error)
         rows.append((which, origin, where, composes, said))
+        print(f"bases:     {where}, composes: {composes}, {said}", flush=True)
 
     with tempfile.TemporaryDirectory(dir=base.CACHE, prefix="bases-") as name:
         temp = Path(name)
