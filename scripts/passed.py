@@ -7,6 +7,7 @@ stale; the file of that name says what passed, and when.
 """
 import hashlib
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -40,19 +41,23 @@ def remember(key, what):
     part.rename(PASSED / key)
 
 
+# What no step of make check-full executes or reads, besides messages for people.
+APART = re.compile(r"README|patches/c|scripts/(bench|(deps-)?mail)|tests/(bench|check\.sh|syz|test_)")
+
+
 def content(out):
-    """The checkout, less README.md and messages for people, and the tree it composes to."""
+    """The checkout, less what is APART, and the tree it composes to."""
     files = git(ROOT, "ls-files", "-co", "--exclude-standard", "-z").split("\0")[:-1]
     parts = [git(Path(out) / f"linux-{BASE}", "rev-parse", "series^{tree}")]
-    for name in sorted(set(files) - {"README.md", "patches/cover-letter"}):
-        if (ROOT / name).is_file():
+    for name in sorted(set(files)):
+        if (ROOT / name).is_file() and not APART.match(name):
             parts += [name, (ROOT / name).read_bytes()]
     return digest(*parts)
 
 
-def main(out, verb, step):
-    """passed.py OUT has|remember STEP: what make check-full needs of it."""
-    key = digest("step", content(out), step)
+def main(out, verb, *step):
+    """passed.py OUT has|remember NAME COMMAND...: what make check-full needs of it."""
+    key = digest("step", content(out), *step)
     if verb == "remember":
         remember(key, step)
         return 0

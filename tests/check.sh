@@ -42,15 +42,14 @@ step() {
 
 # slow NAME COMMAND...: a step of "full", or a line that says when it last passed.
 slow() {
-	name=$1
-	when=$(scripts/passed.py "$out" has "$name")
+	when=$(scripts/passed.py "$out" has "$@")
 	if [ -z "$full" ]; then
-		echo "left to make check-full: $name, ${when:+passed }${when:-not yet passed} with this content"
+		echo "left to make check-full: $1, ${when:+passed }${when:-not yet passed} with this content"
 	elif [ -n "$when" ]; then
 		number=$((number + 1)) passed=$((passed + 1))
-		echo "== [$number/$total] $name: passed $when with this content"
+		echo "== [$number/$total] $1: passed $when with this content"
 	else
-		step "$@" && scripts/passed.py "$out" remember "$name"
+		step "$@" && scripts/passed.py "$out" remember "$@"
 	fi
 }
 
