@@ -38,7 +38,7 @@ MAKEFLAGS += --no-print-directory
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
 TARGETS := kselftest check check-full full fuzz pinning transport firmware shared-ranges compose bases refresh apply build base-build base-tree \
-           debug-build debug debug-full kcsan-build kcsan boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
+           debug-build debug debug-full kcsan-build kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests bench clean
 
 .PHONY: $(FREE) $(TARGETS) options need-root deb-deps
@@ -136,6 +136,9 @@ kcsan-build: compose
 
 kcsan: kcsan-build ## the series' own tests on amd with KCSAN
 	@$(RUN) --engine amd --set kcsan --patience 5 $(call ON,$(KCSAN_OUT))
+
+coverage: compose ## which lines and branches of the added files the tests execute
+	@python3 tests/coverage.py $(O)
 
 boot: options build ## boot one engine and run TESTS= on it
 	@$(RUN) --set quick $(call ON,$(O))

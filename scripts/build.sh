@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # build.sh TREE OUT FRAGMENT...: kernel, modules, selftests and PID 1.
 #
+# KERNEL_ARGS: more arguments for make, of the kernel alone.
 # What boots ends up in OUT/image: bzImage, System.map, modules/, selftests/, init.
 set -eu
 
@@ -23,8 +24,9 @@ progress_make() {
 }
 
 python3 "$here/config.py" "$tree" "$out/kernel" "$@"
+# shellcheck disable=SC2086 # words
 progress_make "build kernel" "$out/log/kernel.log" \
-	-C "$tree" O="$out/kernel" bzImage modules
+	-C "$tree" O="$out/kernel" ${KERNEL_ARGS:-} bzImage modules
 progress_make "build headers" "$out/log/headers.log" \
 	-C "$tree" O="$out/kernel" headers
 if grep -n 'warning:' "$out/log/kernel.log"; then

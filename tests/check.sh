@@ -13,7 +13,7 @@ log=$out/log
 mkdir -p "$log"
 rm -f "$log"/*.status "$log/check.state"
 passed=0 failed=0 skipped=0 number=0 total=13
-[ -z "$full" ] || total=$((total + 12))
+[ -z "$full" ] || total=$((total + 13))
 started=$(date +%s)
 
 step() {
@@ -73,6 +73,7 @@ if step build make build; then
 	slow configs make configs
 	slow kcsan make kcsan
 	slow debug-full make debug-full
+	slow coverage make coverage
 	slow fuzz make fuzz
 	slow deb make deb-boot
 	slow bases make bases

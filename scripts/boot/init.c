@@ -10,6 +10,7 @@
  *	unload NAME			unload it
  *	write FILE VALUE		write VALUE to FILE, e.g. a sysctl
  *	leaks				fail if kmemleak reports anything
+ *	gcov				print what gcov has counted, in hex
  *	test LIMIT NAME [ARG ...]	run /tests/NAME, at most LIMIT seconds
  *
  * A step other than a test that fails is reported as a failed test, because
@@ -18,6 +19,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -148,6 +150,33 @@ static void check_leaks(void)
 	result(!nr_lines, "kmemleak", start, "%s", "");
 }
 
+static int print_counts(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	const char *end = strrchr(path, '.');
+	FILE *file;
+	int c;
+
+	(void)st;
+	(void)ftw;
+	if (type != FTW_F || !end || strcmp(end, ".gcda"))
+		return 0;
+	file = fopen(path, "re");
+	if (!file)
+		return -1;
+	fprintf(out, "# gcov %s ", path);
+	while ((c = fgetc(file)) != EOF)
+		fprintf(out, "%02x", c);
+	fputc('\n', out);
+	fclose(file);
+	return 0;
+}
+
+static void print_coverage(void)
+{
+	if (nftw("/sys/kernel/debug/gcov", print_counts, 8, FTW_PHYS))
+		step_failed("gcov", errno);
+}
+
 /* Copy what arrives as lines that start with "# ". */
 static void copy_output(int fd, bool *at_line_start)
 {
@@ -269,6 +298,8 @@ static void carry_out(char *line)
 		write_file(path, line ?: "");
 	} else if (!strcmp(verb, "leaks")) {
 		check_leaks();
+	} else if (!strcmp(verb, "gcov")) {
+		print_coverage();
 	} else if (!strcmp(verb, "test")) {
 		double limit = atof(strsep(&line, " "));
 		char *name = strsep(&line, " ");

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""coverage.py OUT: which lines of the files that the series adds its own tests execute.
+
+A kernel whose added files are compiled for gcov runs the series' tests on every engine;
+PID 1 prints the counts at the end.  gcov and not KCOV: it counts what any task, interrupt
+or early boot executes, and branches, where KCOV traces the one task that asks for it.
+A line that is not executed has to match tests/expected/uncovered, which says why.
+"""
+import argparse
+import collections
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+import run  # noqa: E402
+from engines import ENGINES  # noqa: E402
+from series import BASE, Failed, load, run_main  # noqa: E402
+
+CONFIG = ["kvm.config", "series.config", "coverage.config"]
+SETS = {"all", "own", "nodebug"}
+EXCUSES = ROOT / "tests/expected/uncovered"
+GOAL = 0.95
+COUNTS = re.compile(rb"^# gcov \S*?/(arch/\S+)\.gcda ([0-9a-f]*)$", re.M)
+
+
+def added():
+    """The kernel's C files that come with the series; gcov knows nothing of assembly."""
+    return sorted(path for patch in load() for path in patch.adds
+                  if path.endswith(".c") and not path.startswith("tools/"))
+
+
+def build(tree, out, files):
+    objects = [f"GCOV_PROFILE_{Path(file).stem}.o=y" for file in files]
+    done = subprocess.run([ROOT / "scripts/build.sh", tree, out,
+                           *[ROOT / "configs" / name for name in CONFIG]],
+                          env={**os.environ, "KERNEL_ARGS": " ".join(objects)}, check=False)
+    if done.returncode:
+        raise Failed(f"the kernel for coverage does not build, see {out}/log")
+
+
+def run_tests(out):
+    """Machines that have ended, and what failed in them."""
+    plans = {name: run.read_expected(name, SETS) + ["gcov"] for name in ENGINES}
+    args = argparse.Namespace(build=out / "image", init=out / "image/init", base=None,
+                              run_dir=out / "run", limit=3600)
+    machines, why = {}, []
+    try:
+        stopped = run.run_all(plans, args, machines)
+    finally:
+        for machine in machines.values():
+            machine.kill()
+    for name, plan in plans.items():
+        why += run.judge(name, plan, machines[name], stopped)[1]
+    return machines, why
+
+
+def gcov(kernel, machine, files):
+    """file -> line -> [count, [count of each branch]] of one machine."""
+    found = {}
+    for name, data in COUNTS.findall(machine.results()):
+        stem = name.decode()
+        if f"{stem}.c" not in files:
+            raise Failed(f"gcov counted {stem}.c, which the series does not add")
+        (kernel / f"{stem}.gcda").write_bytes(bytes.fromhex(data.decode()))
+        done = subprocess.run(["gcov", "-b", "-j", "-t", f"{stem}.gcda"], cwd=kernel, text=True,
+                              capture_output=True, check=False)
+        (kernel / f"{stem}.gcda").unlink()
+        if done.returncode or "stamp mismatch" in done.stderr:
+            raise Failed(f"gcov {stem}: {done.stderr.strip()[-300:]}")
+        lines = found.setdefault(f"{stem}.c", {})
+        for source in json.loads(done.stdout)["files"]:
+            if not source["file"].endswith(f"{stem}.c"):
+                continue
+            for line in source["lines"]:
+                branches = [branch["count"] for branch in line["branches"]]
+                count, before = lines.get(line["line_number"], (0, []))
+                lines[line["line_number"]] = (count + line["count"], before + branches)
+    return found
+
+
+def merge(parts):
+    """The sum of what each machine has executed."""
+    total = collections.defaultdict(dict)
+    for part in parts:
+        for file, lines in part.items():
+            for number, (count, branches) in lines.items():
+                before, old = total[file].get(number, (0, [0] * len(branches)))
+                total[file][number] = (before + count, [a + b for a, b in zip(old, branches)])
+    return total
+
+
+def excuses():
+    """[(path, pattern of a line, why)]"""
+    found = []
+    for number, line in enumerate(EXCUSES.read_text().splitlines(), 1):
+        if line.strip() and not line.startswith("#"):
+            body, _, why = line.rpartition(" # ")
+            path, _, pattern = body.partition(" ")
+            if not pattern.strip() or not why.strip():
+                raise Failed(f"{EXCUSES}:{number}: not 'PATH PATTERN # REASON'")
+            found.append((path, re.compile(pattern.strip()), why.strip()))
+    return found
+
+
+def main(out):
+    tree, work, started = out / f"linux-{BASE}", out / "coverage", time.monotonic()
+    files = added()
+    build(tree, work, files)
+    machines, why = run_tests(work)
+    for line in why:
+        print(line)
+    counts = merge([gcov(work / "kernel", machine, files) for machine in machines.values()])
+    rules, used, unexplained = excuses(), set(), []
+    print(f"{'executed':<46}{'lines':>12}{'':>8}{'branches':>12}{'':>8}")
+    sums = [0, 0, 0, 0]
+    for file in files:
+        if file not in counts:
+            raise Failed(f"{file}: no machine has counted anything; is it built and loaded?")
+        source = (tree / file).read_text().splitlines()
+        lines = counts[file]
+        branches = [count for _, found in lines.values() for count in found]
+        row = [sum(count > 0 for count, _ in lines.values()), len(lines),
+               sum(count > 0 for count in branches), len(branches)]
+        sums = [a + b for a, b in zip(sums, row)]
+        print(f"{file:<46}" + "".join(f"{a:>6}/{b:<5}{a / b if b else 1:>8.1%}"
+                                      for a, b in (row[:2], row[2:])))
+        excused = 0
+        for number, (count, _) in sorted(lines.items()):
+            if count:
+                continue
+            text = source[number - 1].strip()
+            rule = next((r for r in rules if r[0] == file and r[1].search(text)), None)
+            print(f"    {number}: {text}    # {rule[2] if rule else 'NOT EXPLAINED'}")
+            if rule:
+                used.add(rule)
+                excused += 1
+            else:
+                unexplained.append(f"{file}:{number}: {text}")
+        if row[0] / row[1] < GOAL:
+            unexplained.append(f"{file}: {row[0] / row[1]:.1%} of its lines, the goal is {GOAL:.0%}")
+    print(f"{'all':<46}" + "".join(f"{a:>6}/{b:<5}{a / b:>8.1%}" for a, b in (sums[:2], sums[2:])))
+    for path, pattern, _ in set(rules) - used:
+        print(f"coverage: {EXCUSES.name}: {path} {pattern.pattern}: executed, or gone")
+    for line in unexplained:
+        print(f"coverage: {line}")
+    print(f"coverage: counts in {work}/run/ENGINE/results, {time.monotonic() - started:.0f} s")
+    return 1 if why or unexplained else 0
+
+
+if __name__ == "__main__":
+    run_main("coverage", lambda: main(Path(sys.argv[1]).resolve()))
