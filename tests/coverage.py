@@ -37,7 +37,9 @@ def added():
 
 
 def build(tree, out, files):
-    objects = [f"GCOV_PROFILE_{Path(file).stem}.o=y" for file in files]
+    # As its Makefile calls it, which may be one of a folder above.
+    names = [Path(file).with_suffix(".o") for file in files]
+    objects = [f"GCOV_PROFILE_{'/'.join(name.parts[-n:])}=y" for name in names for n in (1, 2)]
     done = subprocess.run([ROOT / "scripts/build.sh", tree, out,
                            *[ROOT / "configs" / name for name in CONFIG]],
                           env={**os.environ, "KERNEL_ARGS": " ".join(objects)}, check=False)
