@@ -14,6 +14,8 @@ GROUP       ?=
 BASE_COMMIT ?=
 KCONFIG   ?=
 SEED      ?=
+# Of make soak: how long.
+SECONDS   ?=
 
 ifeq ($(wildcard bases/v$(BASE)),)
 $(error BASE=$(BASE): no such base; there are: $(patsubst bases/v%,%,$(wildcard bases/v*)))
@@ -37,7 +39,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
-TARGETS := kselftest check check-full full fuzz pinning transport firmware shared-ranges compose bases refresh apply build base-build base-tree \
+TARGETS := kselftest check check-full full fuzz soak pinning transport firmware shared-ranges compose bases refresh apply build base-build base-tree \
            debug-build debug debug-full kcsan-build kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests bench clean
 
@@ -47,7 +49,7 @@ TARGETS := kselftest check check-full full fuzz pinning transport firmware share
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "  make %-18s %s\n", $$1, $$2 }'
-	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  COMMITS=FIRST-LAST  KCONFIG=file  SEED=n'
+	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  COMMITS=FIRST-LAST  KCONFIG=file  SEED=n  SECONDS=n'
 	@echo '         VERSION=N  GROUP=all|guest|host|selftests  BASE_COMMIT=ID  V=1  O=dir  BASE=7.2  KERNEL_SRC=...'
 
 deps: ## install the packages of scripts/deps.list that are missing
@@ -83,6 +85,11 @@ full: options base-build $(if $(BASE_ONLY),,build) ## every selftest of the reco
 
 fuzz: build ## a million exits that nobody thought of (Intel: 100,000); SEED=, printed, repeats them
 	@$(RUN) --set fuzz --limit 5400 --seed "$(SEED)" $(call ON,$(O))
+
+# Guests are of the kernel without checkers, which would make a boot take minutes.
+soak: debug-build build ## half an hour of all at once on the debug kernel, whose memory must not grow (SECONDS=, SEED=)
+	@$(RUN) --engine amd --set soak --limit 7200 --seed "$(SEED)" --seconds "$(SECONDS)" \
+		--guest $(O)/image $(call ON,$(DEBUG_OUT))
 
 pinning: build ## vendor_module_test has to fail on a KVM that is set up by a pinned task
 	@tests/vendor_module/check.sh $(O)

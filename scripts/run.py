@@ -31,10 +31,11 @@ MAINLINE = {"quick", "full"}
 SETS = {"quick": {"all", "quick", "own", "nodebug", "both", "transport"},
         "full": {"all", "quick", "full", "own", "nodebug", "both", "transport", "deep"},
         "debug": {"all", "own", "debug"},
-        "debug-full": {"all", "quick", "own", "debug"},
+        "debug-full": {"all", "quick", "own", "faults", "debug"},
         "kcsan": {"all", "own"},
         "base": {"all", "both"},
         "fuzz": {"all", "fuzz"},
+        "soak": {"all", "soak"},
         "transport": {"all", "transport"},
         "pinning": {"all", "pinning"}}
 OUTCOMES = ("pass", "skip", "fail")
@@ -43,8 +44,15 @@ SPLAT = re.compile(r"WARNING: |BUG: |BUG at|Oops|KASAN|KCSAN|UBSAN|INFO: (possib
                    r"|self-detected stall|detected stalls|general protection fault"
                    r"|unable to handle|Kernel panic|cut here|leaked|refcount_t")
 # Files of the build, or of tests/expected, that a test looks for in the machine,
-# besides its own program.
+# besides its own program.  Those that are the kernel of a guest may be of another build,
+# see --guest.
+GUEST_KERNEL = {"bzImage", "System.map"}
 NEEDS = {"x86/coco_exits_fuzz": {EXPECTED / "coco_exits.corpus": "tests/coco_exits.corpus"},
+         "x86/coco_soak_test": {"bzImage": "boot/vmlinuz-{release}",
+                                "System.map": "boot/System.map-{release}",
+                                **{f"selftests/x86/{name}": f"tests/x86/{name}" for name in
+                                   ("guest_init", "sev_guest_test", "guest_live_migration_test",
+                                    "map_gpa_test", "coco_exits_fuzz")}},
          "x86/guest_boot_test": {"bzImage": "boot/vmlinuz-{release}",
                                  "System.map": "boot/System.map-{release}",
                                  "selftests/x86/guest_init": "tests/x86/guest_init"},
@@ -70,10 +78,10 @@ class Test:
         self.args, self.reason = args, reason
 
 
-def read_expected(engine, wanted_sets, seed="1"):
+def read_expected(engine, wanted_sets, seed="1", seconds="1800"):
     """The plan of one engine: Test objects and verbatim lines for PID 1.
 
-    An argument SEED stands for the one of this run."""
+    The arguments SEED and SECONDS stand for those of this run."""
     path = EXPECTED / engine
     plan = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -87,7 +95,7 @@ def read_expected(engine, wanted_sets, seed="1"):
             else:
                 if words[2] not in OUTCOMES:
                     raise ValueError(words[2])
-                args = [seed if word == "SEED" else word for word in words[4:]]
+                args = [{"SEED": seed, "SECONDS": seconds}.get(word, word) for word in words[4:]]
                 item = Test(words[0], words[3], float(words[1]), words[2], args, reason.strip())
         except (IndexError, ValueError) as error:
             raise Failed(f"{path}:{number}: cannot read '{line}' ({error})") from error
@@ -150,7 +158,7 @@ def link(source, target):
         (os.link if same else shutil.copy)(source, target)
 
 
-def make_initrd(run_dir, plan, kernel, build, init, base):
+def make_initrd(run_dir, plan, kernel, build, init, base, guest=None):
     """PID 1, the plan, KERNEL's modules and only those tests that the plan runs."""
     root = run_dir / "root"
     for name in ("dev", "proc", "sys", "tmp", "tests", "modules", "bin"):
@@ -173,7 +181,8 @@ def make_initrd(run_dir, plan, kernel, build, init, base):
             raise Failed(f"{item.name} is listed in tests/expected but was not built: {binary}")
         link(binary, root / "tests" / item.name)
         for source, name in NEEDS.get(item.name, {}).items():
-            link(build / source, root / name.format(release=kernel_release(build)))
+            link((guest or build if source in GUEST_KERNEL else build) / source,
+                 root / name.format(release=kernel_release(build)))
         lines.append(" ".join(["test", f"{item.limit:g}", item.name, *item.args]))
     for name in ("bzImage", "System.map") if base else ():
         link(base / name, root / "boot/base" / name)
@@ -228,7 +237,7 @@ def boot(name, plan, args):
     run_dir.mkdir(parents=True)
     engine = name.removesuffix("-base").removesuffix("-again")
     kernel = args.base if name.endswith("-base") else args.build
-    initrd = make_initrd(run_dir, plan, kernel, args.build, args.init, args.base)
+    initrd = make_initrd(run_dir, plan, kernel, args.build, args.init, args.base, args.guest)
     return Machine(run_dir, ENGINES[engine](run_dir, kernel / "bzImage", initrd))
 
 
@@ -355,6 +364,7 @@ def main():
     parser.add_argument("--build", type=Path, help="bzImage, modules/, selftests/")
     parser.add_argument("--init", type=Path, help="PID 1")
     parser.add_argument("--base", type=Path, help="the same of the unpatched base")
+    parser.add_argument("--guest", type=Path, help="bzImage and System.map of guests (default: --build)")
     parser.add_argument("--run-dir", type=Path, help="where the logs go")
     parser.add_argument("--check-options", action="store_true",
                         help="only check the options, before the kernel is built")
@@ -362,6 +372,7 @@ def main():
     parser.add_argument("--engine", default="", help="amd, intel, intel-smp (default: all)")
     parser.add_argument("--tests", default="", help="names or globs")
     parser.add_argument("--seed", help="for tests of the plan whose argument is SEED")
+    parser.add_argument("--seconds", default="", help="for tests of the plan whose argument is SECONDS")
     parser.add_argument("--base-only", action="store_true", help="leave out the series' tests")
     parser.add_argument("--limit", type=float, default=1500, help="seconds per engine")
     parser.add_argument("--patience", type=float, default=1,
@@ -381,9 +392,9 @@ def main():
         sets -= MAINLINE
         print(f"run: BASE={BASE}: the series' own tests; what mainline's do is recorded for {MAIN}")
     seed = args.seed or str(int(time.time()))
-    if "fuzz" in sets:
+    if sets & {"fuzz", "soak"}:
         print(f"SEED={seed}", flush=True)
-    plans = {e: read_expected(e, sets, seed) for e in engines}
+    plans = {e: read_expected(e, sets, seed, args.seconds or "1800") for e in engines}
     if args.base:
         plans |= {f"{e}-base": read_expected(e, SETS["base"]) for e in engines}
     select(plans, args.tests.replace(",", " ").split())

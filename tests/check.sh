@@ -13,7 +13,7 @@ log=$out/log
 mkdir -p "$log"
 rm -f "$log"/*.status "$log/check.state"
 passed=0 failed=0 skipped=0 number=0 total=13
-[ -z "$full" ] || total=$((total + 13))
+[ -z "$full" ] || total=$((total + 14))
 started=$(date +%s)
 
 step() {
@@ -75,6 +75,7 @@ if step build make build; then
 	slow debug-full make debug-full
 	slow coverage make coverage
 	slow fuzz make fuzz
+	slow soak make soak
 	slow deb make deb-boot
 	slow bases make bases
 	slow bisect make bisect

@@ -21,7 +21,8 @@
 #define INSTANCE	TRACING "/instances/svm_snp_page_test"
 #define ALLOC_EVENT	INSTANCE "/events/kvm/kvm_snp_page_alloc"
 #define FREE_EVENT	INSTANCE "/events/kmem/mm_page_free"
-#define INJECTOR	"/sys/kernel/debug/fail_page_alloc"
+#define DEBUGFS		"/sys/kernel/debug"
+#define INJECTOR	DEBUGFS "/fail_page_alloc"
 #define FORCED		"/sys/module/kvm_amd/parameters/force_snp_safe_pages"
 #define ALLOCATOR	"snp_page_alloc"
 
@@ -61,6 +62,21 @@ static const struct {
 	{ "ignore-gfp-wait",	"N",	"Y" },
 	{ "ignore-gfp-highmem",	"N",	"Y" },
 	{ "stacktrace-depth",	"32",	"32" },
+};
+
+/*
+ * fail-nth counts what any injector could fail, and must not count what these could:
+ * one that looks for a caller, but at none of the stack, has nothing to fail.
+ */
+static const struct {
+	const char *knob;
+	const char *on;
+	const char *off;
+} other_knobs[] = {
+	{ "failslab/stacktrace-depth",		"0",	"32" },
+	{ "failslab/require-start",		"1",	"0" },
+	{ "fail_usercopy/stacktrace-depth",	"0",	"32" },
+	{ "fail_usercopy/require-start",	"1",	"0" },
 };
 
 static void write_file(const char *path, const char *fmt, ...)
@@ -244,6 +260,18 @@ static void test_vms(struct pages *pages)
 	ksft_test_result(!pages->nr_live, "%d pages in use with the VMs gone\n", pages->nr_live);
 }
 
+static void set_other_injectors(bool on)
+{
+	char path[128];
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(other_knobs); i++) {
+		snprintf(path, sizeof(path), DEBUGFS "/%s", other_knobs[i].knob);
+		if (!access(path, W_OK))
+			write_file(path, "%s", on ? other_knobs[i].on : other_knobs[i].off);
+	}
+}
+
 static void stop_failing(void)
 {
 	int i;
@@ -259,6 +287,7 @@ static void stop_failing(void)
 		snprintf(path, sizeof(path), INJECTOR "/%s", injector_knobs[i].knob);
 		write_file(path, "%s", injector_knobs[i].off);
 	}
+	set_other_injectors(false);
 }
 
 /*
@@ -292,6 +321,7 @@ static void prepare_failing(void)
 		snprintf(path, sizeof(path), INJECTOR "/%s", injector_knobs[i].knob);
 		write_file(path, "%s", injector_knobs[i].on);
 	}
+	set_other_injectors(true);
 	write_file(INJECTOR "/require-start", "0x%lx", start);
 	write_file(INJECTOR "/require-end", "0x%lx", end);
 }
