@@ -145,7 +145,7 @@ kcsan: kcsan-build ## the series' own tests on amd with KCSAN
 	@$(RUN) --engine amd --set kcsan --patience 5 $(call ON,$(KCSAN_OUT))
 
 coverage: compose ## which lines and branches of the added files the tests execute
-	@python3 tests/coverage.py $(O)
+	@python3 tests/coverage/check.py $(O)
 
 boot: options build ## boot one engine and run TESTS= on it
 	@$(RUN) --set quick $(call ON,$(O))

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # build.sh TREE OUT FRAGMENT...: kernel, modules, selftests and PID 1.
 #
-# KERNEL_ARGS: more arguments for make, of the kernel alone.
+# KERNEL_ARGS: more arguments for make, of the kernel alone.  TEST_LIBS: more to link to
+# selftests.
 # What boots ends up in OUT/image: bzImage, System.map, modules/, selftests/, init.
 set -eu
 
@@ -39,7 +40,7 @@ mkdir -p "$out/selftests"
 progress_make "build selftests" "$out/log/selftests.log" \
 	-C "$tree/tools/testing/selftests/kvm" OUTPUT="$out/selftests" ARCH=x86 \
 	KHDR_INCLUDES="-isystem $out/kernel/usr/include" \
-	LDLIBS="-static -ldl -luuid"
+	LDLIBS="-static -ldl -luuid ${TEST_LIBS:-}"
 
 image=$out/image
 mkdir -p "$image/modules" "$image/selftests/x86"

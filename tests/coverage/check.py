@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""coverage.py OUT: which lines of the files that the series adds its own tests execute.
+"""check.py OUT: which lines of the files that the series adds its own tests execute.
 
 A kernel whose added files are compiled for gcov runs the series' tests on every engine;
-PID 1 prints the counts at the end.  gcov and not KCOV: it counts what any task, interrupt
+PID 1 prints the counts at the end, that of a Linux guest, too (guest.c, uart.c).  gcov and not KCOV: it counts what any task, interrupt
 or early boot executes, and branches, where KCOV traces the one task that asks for it.
 A line that is not executed has to match tests/expected/uncovered, which says why.
 """
@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 import run  # noqa: E402
 from engines import ENGINES  # noqa: E402
@@ -27,7 +27,9 @@ CONFIG = ["kvm.config", "series.config", "coverage.config"]
 SETS = {"all", "own", "nodebug"}
 EXCUSES = ROOT / "tests/expected/uncovered"
 GOAL = 0.95
-COUNTS = re.compile(rb"^# gcov \S*?/(arch/\S+)\.gcda ([0-9a-f]*)$", re.M)
+# Of the machine, and in parts of a guest: when it ended, which part of how much
+COUNTS = re.compile(rb"^# gcov \S*?/(arch/\S+)\.gcda ([0-9a-f]*)\r?$", re.M)
+PARTS = re.compile(rb"gcov (\d+) \S*?/(arch/\S+)\.gcda (\d+) (\d+) ([0-9a-f]+)\r?$", re.M)
 
 
 def added():
@@ -36,15 +38,29 @@ def added():
                   if path.endswith(".c") and not path.startswith("tools/"))
 
 
+def compile_c(*args):
+    done = subprocess.run(["gcc", "-Wall", "-O2", "-D_GNU_SOURCE", "-static", *args], check=False,
+                          capture_output=True, text=True)
+    if done.returncode:
+        raise Failed(f"{args[-1]}: {done.stderr.strip()[-500:]}")
+
+
 def build(tree, out, files):
     # As its Makefile calls it, which may be one of a folder above.
     names = [Path(file).with_suffix(".o") for file in files]
     objects = [f"GCOV_PROFILE_{'/'.join(name.parts[-n:])}=y" for name in names for n in (1, 2)]
+    out.mkdir(exist_ok=True)
+    for name in ("guest", "uart"):
+        compile_c("-c", "-o", out / f"{name}.o", Path(__file__).with_name(f"{name}.c"))
     done = subprocess.run([ROOT / "scripts/build.sh", tree, out,
-                           *[ROOT / "configs" / name for name in CONFIG]],
-                          env={**os.environ, "KERNEL_ARGS": " ".join(objects)}, check=False)
+                           *[ROOT / "configs" / name for name in CONFIG]], check=False,
+                          env={**os.environ, "KERNEL_ARGS": " ".join(objects), "TEST_LIBS":
+                               f"{out}/uart.o -Wl,--wrap=linux_guest_uart_write"})
     if done.returncode:
         raise Failed(f"the kernel for coverage does not build, see {out}/log")
+    # With a C library, unlike the selftest itself: gcov's files are in many folders.
+    compile_c("-w", "-o", out / "image/selftests/x86/guest_init", out / "guest.o",
+              "-Wl,--wrap=reboot", tree / "tools/testing/selftests/kvm/x86/guest_init.c")
 
 
 def run_tests(out):
@@ -63,27 +79,42 @@ def run_tests(out):
     return machines, why
 
 
+def counted(results):
+    """Each file of counts, without suffix, and what is in it."""
+    yield from ((name.decode(), bytes.fromhex(data.decode()))
+                for name, data in COUNTS.findall(results))
+    parts = {}
+    for when, name, at, size, data in PARTS.findall(results):
+        have = parts.setdefault((when, name), bytearray())
+        if len(have) == int(at):
+            have += bytes.fromhex(data.decode())
+        if len(have) == int(size):
+            yield name.decode(), bytes(parts.pop((when, name)))
+
+
 def gcov(kernel, machine, files):
-    """file -> line -> [count, [count of each branch]] of one machine."""
+    """file -> line -> (count, [count of each branch]), of one machine and its guests."""
     found = {}
-    for name, data in COUNTS.findall(machine.results()):
-        stem = name.decode()
+    for stem, data in counted(machine.results()):
         if f"{stem}.c" not in files:
             raise Failed(f"gcov counted {stem}.c, which the series does not add")
-        (kernel / f"{stem}.gcda").write_bytes(bytes.fromhex(data.decode()))
+        (kernel / f"{stem}.gcda").write_bytes(data)
         done = subprocess.run(["gcov", "-b", "-j", "-t", f"{stem}.gcda"], cwd=kernel, text=True,
                               capture_output=True, check=False)
         (kernel / f"{stem}.gcda").unlink()
         if done.returncode or "stamp mismatch" in done.stderr:
             raise Failed(f"gcov {stem}: {done.stderr.strip()[-300:]}")
-        lines = found.setdefault(f"{stem}.c", {})
+        # A line that is compiled more than once, e.g. inline, is there more than once.
+        here = {}
         for source in json.loads(done.stdout)["files"]:
             if not source["file"].endswith(f"{stem}.c"):
                 continue
             for line in source["lines"]:
                 branches = [branch["count"] for branch in line["branches"]]
-                count, before = lines.get(line["line_number"], (0, []))
-                lines[line["line_number"]] = (count + line["count"], before + branches)
+                here.setdefault(line["line_number"], [0, []])
+                here[line["line_number"]][0] += line["count"]
+                here[line["line_number"]][1] += branches
+        found = merge([found, {f"{stem}.c": here}])
     return found
 
 
