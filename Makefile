@@ -41,7 +41,7 @@ MAKEFLAGS += --no-print-directory
 FREE    := help deps checkers lint
 TARGETS := kselftest check check-full full fuzz soak pinning transport firmware shared-ranges compose bases refresh apply build base-build base-tree \
            debug-build debug debug-full kcsan-build kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
-           kselftest-install deb deb-boot driver-tests bench clean
+           kselftest-install deb deb-boot driver-tests plain-build bench clean
 
 .PHONY: $(FREE) $(TARGETS) options need-root deb-deps
 .DEFAULT_GOAL := kselftest
@@ -204,7 +204,11 @@ driver-tests: deps ## the driver's own tests: bad input, round trips
 	@scripts/deps.sh deps-mail.list
 	@python3 tests/test_driver.py
 
-bench: build base-build ## instruction counts against the unpatched base, both in one run
+# The series with the base's configuration, to be compared with it.
+plain-build: compose
+	@scripts/build.sh $(TREE) $(O)/plain configs/kvm.config
+
+bench: build base-build plain-build ## the series against the unpatched base in one run: bench.txt, bench.svg
 	@python3 scripts/bench.py $(O)
 
 clean: ## remove the build directory (the cache of bases and objects stays)

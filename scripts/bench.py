@@ -1,215 +1,288 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Instruction counts of the series against the unpatched base, in one run.
+"""The series against the unpatched base, in one run: bench.txt and bench.svg.
 
-Both kernels run the same measuring modules (tests/bench) under QEMU -icount,
-where a TSC tick is an instruction, so that the noise of the machine is out.
+Both kernels have the same configuration and run the same measuring programs
+(tests/bench).  Under QEMU -icount a TSC tick is an instruction, so that the noise of
+the machine is out; all machines of a kernel run at once.  kvm-intel runs under Bochs,
+which counts instructions as well.  Wall time is for the boots at the end alone:
+nothing runs beside them, and the machines take turns.
+
+On a machine with /dev/kvm and svm or vmx in /proc/cpuinfo, the machines of that
+vendor run under QEMU -accel kvm -cpu host instead, with the same plan: the TSC's
+cycles are counted, guests are nested ones, and the boots run there too.  That takes
+the module parameter nested.  What is the other vendor's stays emulated: kvm-intel's
+loading on AMD, kvm-amd's and SNP-safe pages on Intel.  Goals remain: they are ratios.
 """
+import functools
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import bench_picture
+import bench_rows
 import engines
 import records
-from run import Test, load_order, make_initrd
-from series import BASE, Failed, ROOT, run_main
+from run import load_order
+from series import BASE, Failed, ROOT, git, run_main
 
-LIMIT = 300
+LIMIT = 600
+# A guest of a machine with -icount hangs now and then, of either kernel: it spins for a
+# lock in an interrupt that it should not have got.  A machine that says nothing for
+# so many seconds is started again.
+SILENCE, STARTS = 90, 4
 ICOUNT = ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"]
+KVM = ["-accel", "kvm", "-smp"]
 # A task's CPU time is measured in ns.
-NS_PER_INSTRUCTION = {"load_kvm_amd": 1, "load_kvm_intel": 10**9 / engines.BOCHS_IPS}
-PLAN = """\
-test 200 module_load kvm-amd
+NS_PER_INSTRUCTION = {"amd": 1, "intel": 10**9 / engines.BOCHS_IPS}
+# How often the machines whose wall time counts take turns, and their guests in each.
+TURNS, BOOTS = 4, 3
+TRANSPORT = "KVM: x86: Let software-protected VMs make TDVMCALLs"
+LOAD = "test 200 module_load kvm-{engine}\n"
+# rodata=off lets the module make the kernel believe that it is an SNP host.
+SNP = """\
 module kvm-amd
 module snp_page_bench label=plain
 unload snp_page_bench
-{guests}unload kvm_amd
+unload kvm_amd
 module snp_page_bench force=1
 unload snp_page_bench
 module kvm-amd
-module snp_page_bench label=snp
+module snp_page_bench label=snp fragment=1
 """
-PLAN_INTEL = "test 200 module_load kvm-intel\n"
-# Both kernels as guests of the same host, which is the series.
-GUEST = ("test 280 x86/guest_boot_test -t 270 -b bench: -k /boot/{0}/bzImage "
-         "-m /boot/{0}/hypercall_bench.ko\n")
-# label -> what it measures, and the most that ours may be of the base's
-GOALS = {"snp_page_plain": ("page allocation, host without SNP", 1.0),
-         "snp_page_snp": ("page allocation, SNP forced", 0.6),
-         "hypercall_patched": ("hypercall, patched, guest and host", 1.005),
-         # From the guest's instruction to userspace and back, less a call without exit;
-         # "base" are mainline's exits, of the same kernel, which checks less.
-         "tdvmcall": ("TDVMCALL to userspace and back", 1.005),
-         # The same with KVM_EXIT_HYPERCALL, on both kernels: the series remembers what was
-         # asked, to ask again, and checks the answer
-         "map_gpa_hypercall": ("hypercall to userspace and back", 1.015),
-         # "base" is KVM_EXIT_HYPERCALL, of the same kernel
-         "map_gpa_exits": ("exits for a MapGPA of 1 GiB", 0.002),
-         # "base" is a plain guest, of the same kernel and host; time, not instructions: with
-         # -icount an SEV guest did not get to userspace in minutes
-         "boot": ("us of a guest's boot, plain and SEV", 1.3),
-         # More than half of it are the options of the tests, see configs/series.config.
-         "load_kvm_amd": ("loading kvm-amd", 1.035),
-         "load_kvm_intel": ("loading kvm-intel", 1.02),
-         # A third of it is code of tests.
-         "text": ("text of vmlinux, bytes", 1.001)}
-EARLY_GOAL = 20
-TDVMCALLS = "test 280 x86/tdvmcall_test -b\n"
-MAP_GPA = "test 280 x86/map_gpa_test -b\n"
+GUEST = "plain:{0}:/boot/{0}:/boot/hypercall_bench-{0}.ko"
+PROGRAMS = ("exits_bench", "boot_bench")
 
 
-def build(tree, out):
-    """tests/bench: external modules of the kernel in OUT, and a program."""
+def build(tree, out, programs=()):
+    """tests/bench: external modules of the kernel in OUT, and programs."""
     work = out / "bench"
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(ROOT / "tests/bench", work)
-    done = subprocess.run(["make", "-s", "-C", tree, f"O={out}/kernel", f"M={work}", "modules"],
-                          env={**os.environ, "ARCH": "x86_64", "V": "0"}, capture_output=True,
-                          text=True, check=False)
-    if done.returncode:
-        raise Failed(f"tests/bench does not build for {tree}: {done.stderr[-800:]}")
-    subprocess.run(["gcc", "-Wall", "-O2", "-static", "-o", work / "module_load",
-                    work / "module_load.c"], check=True)
+    run = {"capture_output": True, "text": True, "check": False,
+           "env": {**os.environ, "ARCH": "x86_64", "V": "0"}}
+    done = [subprocess.run(["make", "-s", "-C", tree, f"O={out}/kernel", f"M={work}", "modules"],
+                           **run),
+            subprocess.run(["gcc", "-Wall", "-O2", "-static", "-o", work / "module_load",
+                            work / "module_load.c"], **run)]
+    kvm, tools = tree / "tools/testing/selftests/kvm", tree / "tools"
+    for name in programs:
+        # As the selftests' Makefile does it, with the library that it has built.
+        done.append(subprocess.run(
+            ["gcc", "-std=gnu99", "-O2", "-Wall", "-D_GNU_SOURCE=", "-DCONFIG_64BIT",
+             "-U_FORTIFY_SOURCE", "-fno-builtin-memcmp", "-fno-builtin-memcpy",
+             "-fno-builtin-memset", "-fno-stack-protector", "-fno-PIE", "-no-pie",
+             "-fno-strict-aliasing", "-march=x86-64-v2", "-static", "-pthread",
+             *[f"-I{path}" for path in (kvm / "include", kvm / "include/x86", kvm.parent,
+                                        tools / "include", tools / "arch/x86/include")],
+             "-isystem", out / "kernel/usr/include", "-o", work / name, work / f"{name}.c",
+             *sorted((out / "selftests/lib").rglob("*.o"))], **run))
+    for each in done:
+        if each.returncode:
+            raise Failed(f"tests/bench does not build for {tree}: {each.stderr[-800:]}")
 
 
-def start(name, kernels, engine):
-    """Boot kernel NAME; the series on amd also gets both kernels to run as guests."""
-    out = kernels[name][1]
-    run_dir = out / "bench/run" / engine
+def transport(tree, out, plain):
+    """The image of PLAN's kernel with the KVM of the commit TRANSPORT."""
+    work = out / "bench-transport"
+    found = re.search(f"^(\\S+) {re.escape(TRANSPORT)}$",
+                      git(tree, "log", "--format=%H %s", "base..HEAD"), re.M)
+    if not found:
+        raise Failed(f"no commit '{TRANSPORT}' in {tree}")
+    built_from = found[1] + git(tree, "rev-parse", "HEAD^{tree}")
+    if not (work / "from").is_file() or (work / "from").read_text() != built_from:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        git(tree, "worktree", "prune")
+        git(tree, "worktree", "add", "-q", "--detach", str(work / "tree"), found[1])
+        subprocess.run([ROOT / "tests/kvm_modules.sh", plain, work / "tree",
+                        work / "tree/arch/x86/kvm", work / "image"], check=True)
+        git(tree, "worktree", "remove", "--force", str(work / "tree"))
+        (work / "from").write_text(built_from)
+    return work / "image"
+
+
+def hardware(cpuinfo=Path("/proc/cpuinfo"), device="/dev/kvm"):
+    """The engine that this machine itself can be, or None."""
+    flags = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text(), re.M)
+    flags = flags[1].split() if flags and os.access(device, os.R_OK | os.W_OK) else []
+    return "amd" if "svm" in flags else "intel" if "vmx" in flags else None
+
+
+class Kernel:
+    """What boots, and the modules and programs that measure it."""
+
+    def __init__(self, name, image, work):
+        self.name, self.image, self.work = name, image, work
+
+
+def machine(run_dir, kernel, engine, plan, guests, argv):
+    """Start KERNEL in RUN_DIR; ARGV makes the engine's command line of the files."""
+    shutil.rmtree(run_dir, ignore_errors=True)
     root = run_dir / "root"
-    for folder in ("dev", "proc", "sys", "tmp", "modules", "tests/x86"):
+    for folder in ("dev", "proc", "sys", "tmp", "modules", "tests", "boot"):
         (root / folder).mkdir(parents=True)
-    shutil.copy(out / "image/init", root / "init")
-    shutil.copy(out / "bench/module_load", root / "tests")
-    for ko in [*(out / "image/modules").iterdir(), out / "bench/snp_page_bench.ko"]:
+    shutil.copy(kernel.image / "init", root / "init")
+    for ko in [*(kernel.image / "modules").iterdir(), kernel.work / "snp_page_bench.ko"]:
         shutil.copy(ko, root / "modules" / ko.name)
     first = [f"module {m}\n" for m in load_order(root / "modules", f"kvm-{engine}", set())[:-1]]
-    guests = []
-    if engine == "amd":
-        shutil.copy(kernels["series"][1] / "image/selftests/x86/map_gpa_test", root / "tests/x86")
-        guests.append(MAP_GPA)
-    if (name, engine) == ("series", "amd"):
-        for program in ("x86/guest_boot_test", "x86/guest_init", "x86/tdvmcall_test"):
-            shutil.copy(out / "image/selftests" / program, root / "tests" / program)
-        for guest, (_, where) in kernels.items():
-            (root / "boot" / guest).mkdir(parents=True)
-            for file in (where / "image/bzImage", where / "bench/hypercall_bench.ko"):
-                shutil.copy(file, root / "boot" / guest)
-            guests.append(GUEST.format(guest))
-        guests.append(TDVMCALLS)
-    plan = PLAN.format(guests="".join(guests)) if engine == "amd" else PLAN_INTEL
-    (root / "plan").write_text("".join(first) + plan)
+    series = guests[-1]
+    for program in (kernel.work / "module_load", *[series.work / name for name in PROGRAMS],
+                    series.image / "selftests/x86/guest_init"):
+        shutil.copy(program, root / "tests")
+    for guest in guests if "boot_bench" in plan else ():
+        shutil.copy(guest.image / "bzImage", root / "boot" / guest.name)
+        shutil.copy(guest.work / "hypercall_bench.ko", root / f"boot/hypercall_bench-{guest.name}.ko")
+    (root / "plan").write_text("".join(first) + plan.format(engine=engine))
     engines.pack(root, run_dir / "initrd")
     shutil.rmtree(root)
-    files = run_dir, out / "image/bzImage", run_dir / "initrd"
-    if engine == "amd":
-        argv = engines.qemu(*files, f"{engines.CMDLINE} rodata=off", accel=ICOUNT)
-    else:
-        argv = engines.bochs(*files)
-    return engines.Machine(run_dir, argv)
+    return engines.Machine(run_dir, argv(run_dir, kernel.image / "bzImage", run_dir / "initrd"))
 
 
-def boot_guests(out):
-    """label -> ns of each boot of a guest, in turn, with nothing beside them."""
-    image, run_dir = out / "image", out / "bench/run/boots"
-    run_dir.mkdir()
-    plan = ["module kvm-amd", Test("bench", "x86/sev_guest_test", 280, "pass", ["-b"], "")]
-    initrd = make_initrd(run_dir, plan, image, image, image / "init", None)
-    machine = engines.Machine(run_dir, engines.qemu(run_dir, image / "bzImage", initrd))
+def counting(engine, real):
+    """The command line of an engine that counts."""
+    if engine == real:
+        return lambda *files: engines.qemu(*files, f"{engines.CMDLINE} rodata=off",
+                                           [*KVM, "1"], engines.HOST)
+    if engine == "intel":
+        return engines.bochs
+    return lambda *files: engines.qemu(*files, f"{engines.CMDLINE} rodata=off", ICOUNT)
+
+
+def together(starts):
+    """Run machines at once, to their end; STARTS has what starts each."""
+    machines, left = {}, {name: STARTS - 1 for name in starts}
     try:
-        while not machine.ended() and machine.elapsed() < LIMIT:
+        for name, start in starts.items():
+            machines[name] = start()
+        while not all(each.ended() for each in machines.values()):
             time.sleep(0.5)
+            for name, each in machines.items():
+                said = max((each.run_dir / file).stat().st_mtime for file in ("console", "results"))
+                if each.ended() or time.time() - said < SILENCE:
+                    continue
+                each.kill()
+                if not left[name]:
+                    raise Failed(f"{each.run_dir}: silent for {SILENCE} s, {STARTS} times")
+                left[name] -= 1
+                print(f"bench: {each.run_dir.name} hangs, once more", flush=True)
+                machines[name] = starts[name]()
     finally:
-        machine.kill()
-    return next(found for found in measured("boots", machine)[1] if found)
+        for each in machines.values():
+            each.kill()
+    return machines
 
 
-def measured(name, machine):
-    """label -> instructions in each round, from the kernel's log."""
-    results = machine.results().decode(errors="replace")
-    console = (machine.run_dir / "console").read_text(errors="replace")
+def count(out, base, ours, mainline, real):
+    """MACHINE:LABEL -> instructions, or cycles, in each round."""
+    main, numbers = real or "amd", {}
+    run, load = "module kvm-{engine}\n", "unload kvm_{engine}\n"
+    plans = {(base, "amd"): [LOAD, SNP], (base, "intel"): [LOAD],
+             (ours, "amd"): [LOAD, SNP], (ours, "intel"): [LOAD], (mainline, main): []}
+    extra = {base: f"test 280 exits_bench\ntest 280 boot_bench 2 {GUEST.format('base')}\n",
+             ours: "test 280 exits_bench tdx\ntest 280 boot_bench 2 "
+                   f"{GUEST.format('base')} {GUEST.format('ours')}\n",
+             mainline: "test 280 exits_bench tdx\n"}
+    starts = {}
+    for (kernel, engine), plan in plans.items():
+        if engine == main:
+            plan[1:1] = [run, extra[kernel], load]
+        starts[kernel.name, engine] = functools.partial(
+            machine, out / "bench/run" / f"{kernel.name}-{engine}", kernel, engine,
+            "".join(plan), [base, ours], counting(engine, real))
+    for (name, engine), each in together(starts).items():
+        found = measured(each)
+        for label in found:
+            if label.startswith("load_") and engine != real:
+                found[label] = [ns / NS_PER_INSTRUCTION[engine] for ns in found[label]]
+        numbers |= {f"{name}-{engine}:{label}": rounds for label, rounds in found.items()}
+        if engine == main:
+            numbers |= {f"{name}:{label}": rounds for label, rounds in found.items()}
+    return numbers
+
+
+def boots(out, base, ours, tests, real):
+    """The same for us of wall time."""
+    numbers = {}
+    plans = {base: "plain:base:/boot/base", ours: "plain:base:/boot/base plain:ours:/boot/ours",
+             tests: "plain:plain:/boot/ours sev:sev:/boot/ours"}
+    engine = real or "amd"
+    for turn in range(TURNS):
+        for kernel, guests in plans.items():
+            # Software SEV VMs are AMD's.
+            if kernel is tests and engine == "intel":
+                continue
+            each = machine(out / "bench/run" / f"boot-{kernel.name}-{turn}", kernel, engine,
+                           f"module kvm-{engine}\ntest 280 boot_bench {BOOTS} {guests}\n",
+                           [base, ours],
+                           lambda *files: engines.qemu(*files, *([engines.CMDLINE, [*KVM, "3"],
+                                                                  engines.HOST] if real else [])))
+            try:
+                while not each.ended() and each.elapsed() < LIMIT:
+                    time.sleep(0.2)
+            finally:
+                each.kill()
+            for label, rounds in measured(each).items():
+                numbers.setdefault(f"boot-{kernel.name}:{label}", []).extend(
+                    ns / 1000 for ns in rounds)
+    return numbers
+
+
+def measured(each):
+    """label -> what each round counted, from the kernel's log and the programs' output."""
+    results = each.results().decode(errors="replace")
+    console = (each.run_dir / "console").read_text(errors="replace")
     if engines.END_MARKER.decode() not in results or "not ok" in results:
-        raise Failed(f"bench: {name}: {results.strip() or 'no end of plan'}; see {machine.run_dir}")
-    return parse(console), [parse(text) for text in results.split("\nok ")]
-
-
-def parse(text):
+        raise Failed(f"{each.run_dir.name}: {results.strip()[-800:] or 'no end of plan'}; "
+                     f"see {each.run_dir}")
     found = {}
-    for label, count in re.findall(r"bench: (\w+) (\d+)\s*$", text, re.M):
-        found.setdefault(label, []).append(int(count))
+    for label, number in re.findall(r"bench: (\w+) (\d+)\s*$", console + results, re.M):
+        found.setdefault(label, []).append(int(number))
     return found
 
 
-def text_size(out):
-    sections = subprocess.run(["size", "-A", out / "kernel/vmlinux"], capture_output=True,
-                              text=True, check=True).stdout
-    return sum(int(size) for size in re.findall(r"^\.(?:init\.)?text\s+(\d+)", sections, re.M))
+def sizes(kernel):
+    """Text and data of vmlinux and of KVM's modules."""
+    numbers = {}
+    files = [kernel.image.parent / "kernel/vmlinux",
+             *[kernel.image / f"modules/{name}.ko" for name in ("kvm", "kvm-amd", "kvm-intel")]]
+    for path in files:
+        words = subprocess.run(["size", path], capture_output=True, text=True,
+                               check=True).stdout.splitlines()[1].split()
+        numbers[f"{kernel.name}:size_{path.stem}"] = [int(words[0]) + int(words[1])]
+    return numbers
 
 
 def bench(out):
-    kernels = {"base": (out / f"base/linux-{BASE}", out / "base"),
-               "series": (out / f"linux-{BASE}", out)}
-    machines, started = {}, time.monotonic()
-    try:
-        for tree, where in kernels.values():
-            build(tree, where)
-        for name in kernels:
-            for engine in ("amd", "intel"):
-                machines[name, engine] = start(name, kernels, engine)
-        while not all(m.ended() for m in machines.values()):
-            if time.monotonic() - started > LIMIT:
-                raise Failed(f"no end after {LIMIT} s; see {out}/bench/run")
-            time.sleep(0.5)
-    finally:
-        for machine in machines.values():
-            machine.kill()
-    numbers = {name: {"text": [text_size(where)]} for name, (_, where) in kernels.items()}
-    for (name, _), machine in machines.items():
-        found, tests = measured(name, machine)
-        numbers[name].update(found)
-        # This kernel's hypercalls, two guests and the TDVMCALLs, in this order.
-        for kernel, found in zip([name, *kernels, "calls"], [found for found in tests if found]):
-            numbers.setdefault(kernel, {}).update(found)
-    boots = boot_guests(out)
-    for name, guest in (("base", "plain"), ("series", "sev")):
-        numbers[name]["boot"] = [ns / 1000 for ns in boots[f"boot_{guest}"]]
-    for name, what in (("base", "mainline"), ("series", "coco")):
-        calls, no_exit = (numbers["calls"][f"tdvmcall_{what}_{call}"] for call in ("quote", "info"))
-        unknown = statistics.median(numbers[name]["map_gpa_unknown"])
-        numbers[name]["map_gpa_hypercall"] = [ticks - unknown for ticks
-                                              in numbers[name]["map_gpa_hypercall"]]
-        numbers[name]["map_gpa_exits"] = numbers["series"][f"map_gpa_exits_{what}"]
-        numbers[name]["tdvmcall"] = [ticks - statistics.median(no_exit) for ticks in calls]
-    lines = [f"{'instructions each':<38}{'base':>8}{'series':>8}{'ratio':>8}{'goal':>11}  spread"]
-    missed = []
-    for label, (what, goal) in GOALS.items():
-        base, ours = numbers["base"].get(label), numbers["series"].get(label)
-        if not base or not ours:
-            raise Failed(f"{label} was not measured; see {out}/bench/run/console")
-        base, ours = ([count / NS_PER_INSTRUCTION.get(label, 1) for count in rounds]
-                      for rounds in (base, ours))
-        middle = [statistics.median(rounds) for rounds in (base, ours)]
-        ratio = middle[1] / middle[0]
-        spread = max((max(rounds) - min(rounds)) / min(rounds) for rounds in (base, ours))
-        lines.append(f"{what:<38}{middle[0]:>8.0f}{middle[1]:>8.0f}{ratio:>8.4f}"
-                     f"{f'<= {goal:.6g}':>11}  {spread:.1%}")
-        if ratio > goal:
-            missed.append(what)
-    early = (statistics.median(numbers["series"]["hypercall_early"])
-             - statistics.median(numbers["series"]["hypercall_bare"]))
-    what = "hypercall, early, over the instruction"
-    lines.append(f"{what:<46}{early:>8.0f}{'':>8}{'< ' + str(EARLY_GOAL):>11}")
-    if early >= EARLY_GOAL:
-        missed.append(what)
-    text = "\n".join(lines) + "\n"
+    started = time.monotonic()
+    tree, plain = out / f"linux-{BASE}", out / "plain"
+    build(out / f"base/linux-{BASE}", out / "base")
+    build(tree, plain, PROGRAMS)
+    shutil.rmtree(out / "bench", ignore_errors=True)
+    base = Kernel("base", out / "base/image", out / "base/bench")
+    ours = Kernel("ours", plain / "image", plain / "bench")
+    mainline = Kernel("transport", transport(tree, out, plain), plain / "bench")
+    tests = Kernel("tests", out / "image", plain / "bench")
+    real = hardware()
+    print(f"bench: {f'{real} is this machine itself' if real else 'both engines are emulated'}; "
+          f"built after {time.monotonic() - started:.0f} s", flush=True)
+    numbers = {**sizes(base), **sizes(ours)}
+    numbers |= count(out, base, ours, mainline, real)
+    print(f"bench: counted after {time.monotonic() - started:.0f} s", flush=True)
+    numbers |= boots(out, base, ours, tests, real)
+    unit = f"TSC cycles ({real})" if real else "instructions"
+    groups = bench_rows.results(numbers)
+    text = bench_rows.table(groups, unit)
     (out / "bench.txt").write_text(text)
+    (out / "bench.svg").write_text(bench_picture.svg(groups, unit))
     (out / "bench.state").write_text(records.state(out) + "\n")
-    print(text + f"kept in {out}/bench.txt, {time.monotonic() - started:.0f} s")
+    print(text + f"kept in {out}/bench.txt and bench.svg, {time.monotonic() - started:.0f} s")
+    missed = [f"{title}: {found.row.what}" for title, rows in groups
+              for found in rows if found.missed]
     for what in missed:
         print(f"bench: {what}: the goal is missed")
     return 1 if missed else 0

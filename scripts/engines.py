@@ -27,6 +27,8 @@ TCG = ["-accel", "tcg,thread=multi", "-smp", "3"]
 FIRST_TEST_CPU = "first_test_cpu=1"
 # Software SEV VMs need 48 bits of physical addresses.
 AMD = ["-cpu", "EPYC,+svm,+npt,phys-bits=48", "-m", "3G"]
+# For -accel kvm: this machine's own CPU
+HOST = ["-cpu", "host", "-m", "3G"]
 
 BOCHS_IPS = 200_000_000
 
@@ -75,14 +77,14 @@ def pack(root, initrd):
         subprocess.run(["gzip", "-1"], input=archive, stdout=out, check=True)
 
 
-def qemu(run_dir, kernel, initrd, cmdline=CMDLINE, accel=TCG, extra=()):
-    """AMD SVM under QEMU's TCG."""
+def qemu(run_dir, kernel, initrd, cmdline=CMDLINE, accel=TCG, cpu=AMD, extra=()):
+    """AMD SVM under QEMU's TCG, unless ACCEL and CPU say otherwise."""
     need("qemu-system-x86_64", "qemu-system-x86")
     if accel is TCG:
         cmdline += f" {FIRST_TEST_CPU}"
     return ["qemu-system-x86_64", "-nodefaults", "-no-user-config",
             "-display", "none", "-monitor", "none", "-no-reboot",
-            *accel, *AMD, "-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline,
+            *accel, *cpu, "-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline,
             "-serial", f"file:{run_dir}/console",
             "-serial", f"file:{run_dir}/results", *extra]
 

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Count the instructions of a hypercall, in a guest and its host together.
+ * Count the TSC ticks of a hypercall, in a guest and its host together.
  *
- * For an emulator that runs one instruction per TSC tick (QEMU -icount shift=0),
- * in a guest of the KVM that the emulated machine runs.
+ * For an emulator that runs one instruction per tick (QEMU -icount shift=0), or
+ * cycles of a real TSC, in a guest of the KVM that runs there.
+ *
+ *  patched	kvm_hypercall0(), once alternatives have been applied
+ *  early	what it is before: kvm_early_hypercall(), which only the series has
+ *  bare	the right instruction: what the base has for SEV guests before they are
+ *  fixup	the other vendor's instruction: what the base has for all other guests
+ *		of AMD hosts before they are.  KVM takes the #UD and writes the right
+ *		one over it, once for every call site.
  */
 #include <linux/kvm_para.h>
 #include <linux/module.h>
@@ -14,7 +21,10 @@
 
 #define CALLS	512
 
-static u64 counts[CALLS];
+static const u8 vmcall[] = { 0x0f, 0x01, 0xc1, 0xc3 };
+static const u8 vmmcall[] = { 0x0f, 0x01, 0xd9, 0xc3 };
+
+static u64 counts[CALLS], empty = ~0ull;
 
 static int compare(const void *a, const void *b)
 {
@@ -22,41 +32,50 @@ static int compare(const void *a, const void *b)
 }
 
 /* The median: timer interrupts are in some of the calls. */
-static void report(const char *what, u64 empty)
+static void report(const char *what)
 {
 	sort(counts, CALLS, sizeof(counts[0]), compare, NULL);
 	pr_info("bench: hypercall_%s %llu\n", what, counts[CALLS / 2] - empty);
 }
 
 /*
- * A function of the kernel that takes the number in RAX or EDI.  KVM walks the
- * guest's page tables to skip the instruction, so that what is compared must be
- * mapped alike: as kvm_early_hypercall() and noinstr_hypercall(), the patched
- * call site of the KUnit suite, are.  The base has neither.
+ * Call @function, with @code, if any, written over its beginning before each call.
+ *
+ * KVM may walk the guest's page tables to skip or to fix the instruction, so that
+ * what is compared must be mapped alike.  As kvm_early_hypercall() is part of the
+ * kernel, so is @function.
  */
-static void measure_function(const char *symbol, const char *what, u64 empty)
+static void measure(const char *what, void *function, const u8 *code)
 {
-	void *function = (void *)lookup(symbol);
+	u8 saved[sizeof(vmcall)];
 	u64 start;
 	int i;
 
-	for (i = 0; function && i < CALLS; i++) {
+	memcpy(saved, function, sizeof(saved));
+	for (i = 0; i < CALLS; i++) {
 		long nr = KVM_HC_VAPIC_POLL_IRQ;
 
+		if (code)
+			memcpy(function, code, sizeof(saved));
 		start = rdtsc_ordered();
 		asm volatile("call *%[function]"
 			     : "+a"(nr), ASM_CALL_CONSTRAINT
-			     : [function] "r"(function), "D"(nr)
+			     : [function] "r"(function)
 			     : "memory");
 		counts[i] = rdtsc_ordered() - start;
+		if (nr)
+			pr_err("hypercall_%s: %ld\n", what, nr);
 	}
-	if (function)
-		report(what, empty);
+	if (code)
+		memcpy(function, saved, sizeof(saved));
+	report(what);
 }
 
 static int __init hypercall_bench_init(void)
 {
-	u64 start, empty = ~0ull;
+	bool amd = boot_cpu_has(X86_FEATURE_VMMCALL);
+	u64 start;
+	void *early;
 	int i, ret = find_lookup();
 
 	if (ret)
@@ -74,9 +93,14 @@ static int __init hypercall_bench_init(void)
 		kvm_hypercall0(KVM_HC_VAPIC_POLL_IRQ);
 		counts[i] = rdtsc_ordered() - start;
 	}
-	report("patched", empty);
-	measure_function("noinstr_hypercall", "bare", empty);
-	measure_function("kvm_early_hypercall", "early", empty);
+	report("patched");
+
+	early = (void *)lookup("kvm_early_hypercall");
+	if (early)
+		measure("early", early, NULL);
+	/* Nobody else calls it meanwhile, and rodata=off makes it writable. */
+	measure("bare", dump_stack, amd ? vmmcall : vmcall);
+	measure("fixup", dump_stack, amd ? vmcall : vmmcall);
 	return 0;
 }
 module_init(hypercall_bench_init);
@@ -86,5 +110,5 @@ static void __exit hypercall_bench_exit(void)
 }
 module_exit(hypercall_bench_exit);
 
-MODULE_DESCRIPTION("Instruction counts of hypercalls");
+MODULE_DESCRIPTION("Ticks of hypercalls");
 MODULE_LICENSE("GPL");
