@@ -55,7 +55,7 @@ def svg(groups, unit):
     height = y + 20
     head = [text(12, 24, "kvm-coco: the series against the unpatched kernel",
                  font_size=17, font_weight="bold"),
-            text(12, 44, f"ratio of medians, {unit}; shorter is better; the black mark is the goal")]
+            text(12, 44, f"ratios of {unit}; shorter is better; the black mark is the goal")]
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         f'width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="13" fill="{INK}">',

@@ -1081,15 +1081,12 @@ class Bench(unittest.TestCase):
             for found in rows:
                 self.assertIn(found.row.what, texts)
 
-    def test_wall_time_is_compared_turn_by_turn(self):
-        self.numbers["boot-base:base_boot"] = [100.0, 900.0, 100.0, 100.0, 100.0]
-        for others, missed in (([105.0, 945.0, 105.0, 300.0, 105.0], False),
-                               ([120.0, 1080.0, 120.0, 120.0, 90.0], True)):
-            self.numbers["boot-ours:base_boot"] = others
-            found = next(found for title, rows in bench_rows.results(self.numbers)
-                         if title == bench_rows.WALL for found in rows)
-            self.assertEqual(found.missed, missed)
-            self.assertAlmostEqual(found.ratio, 1.2 if missed else 1.05)
+    def test_load_does_not_decide_about_wall_time(self):
+        self.numbers["boot-base:base_boot"] = [100.0, 900.0, 100.0]
+        self.numbers["boot-ours:base_boot"] = [500.0, 945.0, 105.0]
+        found = next(found for title, rows in bench_rows.results(self.numbers)
+                     if title == bench_rows.WALL for found in rows)
+        self.assertEqual((found.base, found.ours, found.missed), (100, 105, False))
 
     def test_what_was_not_measured_is_no_number(self):
         del self.numbers["ours:tdx_map"]
