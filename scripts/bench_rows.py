@@ -14,7 +14,9 @@ from series import Failed
 # A goal is the most that the ratio of ours to base may be.
 Row = namedtuple("Row", "what base ours goal")
 
-# Other load can only make a boot longer.
+# Other load can only make a boot longer.  With a spread above BUSY there was so much that
+# nothing can be said about a goal.
+BUSY = 0.2
 WALL = "the same in us of wall time, in turn; the quickest, not the median"
 GROUPS = [
     ("hypercalls: the two kernels as guests of one host, which is the series", [
@@ -79,7 +81,7 @@ GROUPS = [
         Row("kvm-amd.ko", "base:size_kvm-amd", "ours:size_kvm-amd", 1.05),
         Row("kvm-intel.ko", "base:size_kvm-intel", "ours:size_kvm-intel", 1.05)]),
 ]
-Result = namedtuple("Result", "row base ours ratio spread missed")
+Result = namedtuple("Result", "row base ours ratio spread missed busy")
 
 
 def spread(rounds):
@@ -90,20 +92,25 @@ def spread(rounds):
     return (high - low) / middle
 
 
-def result(row, numbers, best=statistics.median):
+def result(row, numbers, wall):
     """NUMBERS: MACHINE:LABEL -> what each round counted."""
     for name in row.base, row.ours:
         if not numbers.get(name):
             raise Failed(f"{name} was not measured, for '{row.what}'")
     both = numbers[row.base], numbers[row.ours]
-    base, ours = map(best, both)
-    ratio = ours / base if base else float(ours > 0)
-    return Result(row, base, ours, ratio, max(map(spread, both)), ratio > row.goal)
+    base, ours = map(min if wall else statistics.median, both)
+    ratio, wide = ours / base if base else float(ours > 0), max(map(spread, both))
+    busy = wall and wide > BUSY
+    return Result(row, base, ours, ratio, wide, ratio > row.goal and not busy, busy)
 
 
 def results(numbers):
-    return [(title, [result(row, numbers, *([min] if title == WALL else [])) for row in rows])
+    return [(title, [result(row, numbers, title == WALL) for row in rows])
             for title, rows in GROUPS]
+
+
+def verdict(found):
+    return "missed" if found.missed else "too busy to tell" if found.busy else ""
 
 
 def table(groups, unit):
@@ -112,7 +119,6 @@ def table(groups, unit):
     for title, found in groups:
         lines.append(title)
         lines += [f"  {r.row.what:<33}{r.base:>10.0f}{r.ours:>10.0f}{r.ratio:>8.4f}"
-                  f"{f'<= {r.row.goal:g}':>9}{r.spread:>8.1%}{' MISSED' if r.missed else ''}"
-                  for r in found]
+                  f"{f'<= {r.row.goal:g}':>9}{r.spread:>8.1%} {verdict(r)}".rstrip() for r in found]
     lines.append("spread: the larger interquartile range of the two, as a part of its median")
     return "\n".join(lines) + "\n"
