@@ -52,7 +52,9 @@ def svg(groups, unit):
     parts, y = [], TOP
     for title, rows in groups:
         y += HEAD
-        parts.append(text(12, y - 4, title, font_weight="bold"))
+        # no line of the scale through the words
+        parts += [f'<rect y="{y - HEAD + 8}" width="{WIDTH}" height="{HEAD - 8}" fill="white"/>',
+                  text(12, y - 4, title, font_weight="bold")]
         for found in rows:
             y += LINE
             parts += bar(found, y - 5)

@@ -44,8 +44,8 @@ GROUPS = [
         Row("per exit, not opted in", "transport:tdx_map", "ours:tdx_map", 1.03),
         Row("per exit, opted in", "transport:tdx_map", "ours:tdx_map_own", 1.04),
         # what exits_bench.c says of the design that was rejected
-        Row("per exit, against all registers", "ours:tdx_map_copy", "ours:tdx_map_own", 1),
-        Row("per exit, against 16 one way", "ours:tdx_map_fatal", "ours:tdx_map_own", 1.05)]),
+        Row("per exit, against all registers", "transport:tdx_map_copy", "ours:tdx_map_own", 1),
+        Row("per exit, against 16 one way", "transport:tdx_map_fatal", "ours:tdx_map_own", 1.05)]),
     ("KVM_HC_MAP_GPA_RANGE of other guests", [
         Row("exits per GiB, not opted in", "base:hypercall_gib_exits",
             "ours:hypercall_gib_exits", 1),
@@ -54,7 +54,7 @@ GROUPS = [
         # the series remembers what was asked, to ask again, and checks the answer
         Row("per exit, not opted in", "base:hypercall_map", "ours:hypercall_map", 1.03),
         Row("per exit, opted in", "base:hypercall_map", "ours:hypercall_map_own", 1.1),
-        Row("per exit, against all registers", "ours:hypercall_map_copy",
+        Row("per exit, against all registers", "base:hypercall_map_copy",
             "ours:hypercall_map_own", 1)]),
     ("other TDVMCALLs; the base as above", [
         Row("GetQuote, not opted in", "transport:tdx_quote", "ours:tdx_quote", 1.03),
