@@ -32,8 +32,8 @@ import records
 from run import load_order
 from series import BASE, Failed, ROOT, git, run_main
 
-# Two times in some hundred boots, a guest of a machine with -icount was seen to hang: the
-# base's kernel spun for a lock, with interrupts off.  A machine that says nothing for so
+# With -icount a guest hangs once in a hundred boots or so: either kernel, on a host of
+# either kernel, spins for a lock with interrupts off.  A machine that says nothing for so
 # many seconds of CPU time is started again.
 SILENCE, STARTS = 90, 4
 ICOUNT = ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"]
