@@ -2,10 +2,12 @@
 """make bench as one picture: the ratio of each row as a bar, its goal as a mark."""
 from html import escape
 
-WIDTH, LEFT, RIGHT = 980, 300, 190
+from bench_rows import verdict
+
+WIDTH, LEFT, RIGHT = 1000, 270, 260
 LINE, BAR, TOP, HEAD = 20, 11, 78, 26
 LAST = 2.2	# the end of the scale: what is longer ends in an arrow
-GOOD, BAD, MARK, GREY, INK = "#3b7dd8", "#d1495b", "#1a1a1a", "#d8d8d8", "#1a1a1a"
+GOOD, BAD, BUSY, GREY, INK = "#3b7dd8", "#d1495b", "#b8b8b8", "#d8d8d8", "#1a1a1a"
 
 
 def x_of(ratio):
@@ -29,7 +31,8 @@ def scale(bottom):
 
 def bar(found, y):
     """One row, with its base line at Y."""
-    top, end, colour = y - BAR + 1, x_of(found.ratio), BAD if found.missed else GOOD
+    top, end = y - BAR + 1, x_of(found.ratio)
+    colour = BAD if found.missed else BUSY if found.busy else GOOD
     yield text(LEFT - 8, y, found.row.what, text_anchor="end")
     yield (f'<rect x="{LEFT}" y="{top}" width="{max(end - LEFT, 1):.1f}" height="{BAR}" '
            f'fill="{colour}"/>')
@@ -37,9 +40,10 @@ def bar(found, y):
         yield f'<path d="M{end:.1f} {top - 2}l9 {BAR / 2 + 2}l-9 {BAR / 2 + 2}z" fill="{colour}"/>'
     goal = x_of(found.row.goal)
     yield (f'<line x1="{goal:.1f}" x2="{goal:.1f}" y1="{top - 3}" y2="{top + BAR + 3}" '
-           f'stroke="{MARK}" stroke-width="2.4"/>')
+           f'stroke="{INK}" stroke-width="2.4"/>')
     yield text(WIDTH - RIGHT + 14, y,
-               f"{found.ratio:.4f}, goal {found.row.goal:g}{', missed' if found.missed else ''}",
+               ", ".join(filter(None, [f"{found.ratio:.4f}", f"goal {found.row.goal:g}",
+                                       verdict(found)])),
                **({"fill": BAD} if found.missed else {}))
 
 
@@ -48,14 +52,16 @@ def svg(groups, unit):
     parts, y = [], TOP
     for title, rows in groups:
         y += HEAD
-        parts.append(text(12, y - 4, title, font_weight="bold"))
+        # no line of the scale through the words
+        parts += [f'<rect y="{y - HEAD + 8}" width="{WIDTH}" height="{HEAD - 8}" fill="white"/>',
+                  text(12, y - 4, title, font_weight="bold")]
         for found in rows:
             y += LINE
             parts += bar(found, y - 5)
     height = y + 20
     head = [text(12, 24, "kvm-coco: the series against the unpatched kernel",
                  font_size=17, font_weight="bold"),
-            text(12, 44, f"ratio of medians, {unit}; shorter is better; the black mark is the goal")]
+            text(12, 44, f"ratios of {unit}; shorter is better; the black mark is the goal")]
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         f'width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="13" fill="{INK}">',
