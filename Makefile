@@ -133,7 +133,7 @@ debug-build: compose
 	@scripts/build.sh $(TREE) $(DEBUG_OUT) $(CONFIG) configs/debug.config
 
 debug: debug-build ## the series' own tests on amd with KASAN, lockdep and kmemleak
-	@$(RUN) --engine amd --set debug --limit 3000 $(call ON,$(DEBUG_OUT))
+	@$(RUN) --engine amd --set debug $(call ON,$(DEBUG_OUT))
 
 debug-full: debug-build ## the same, and the quick ones of mainline
 	@$(RUN) --engine amd --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
