@@ -360,6 +360,8 @@ static bool expect_results(const struct model *m)
 				    (unsigned long long)m->value);
 		return true;
 	}
+	if (!got.rip)
+		return fail("the instruction after the hypercall is skipped, too");
 	want.rsp = machine->todo->call.in.rsp;
 	got.rip = want.rip;
 	return expect_same_regs(&got, &want);

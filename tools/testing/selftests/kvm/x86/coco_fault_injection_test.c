@@ -433,8 +433,9 @@ static void finish_request(const struct operation *op, int ret, bool injected)
 	if (request->type == TDVMCALL)
 		want.r10 = 0;
 	want.rsp = todo->call.in.rsp;
-	todo->call.out.rip = want.rip;
-	expect_regs(&todo->call.out, &want);
+	want.rip = insn_address();
+	if (expect_next_insn(&todo->call))
+		expect_regs(&todo->call.out, &want);
 out:
 	kvm_vm_free(vm);
 }

@@ -354,6 +354,23 @@ static void test_invalid(enum producer producer)
 	free_guest(&guest);
 }
 
+/* KVM takes them all, whatever CPUs have; 76 - PAGE_SHIFT is no shift of 64 bits. */
+static void test_maxphyaddr(enum producer producer)
+{
+	static const u8 bits[] = { 52, 64, 76, 128, 255 };
+	struct request request = { producer, FIRST_GPA, SIZE_4K, true };
+	struct guest guest;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(bits); i++) {
+		guest = add_vcpu(create_map_vm(producer, OWN), 0, bits[i]);
+		about("MAXPHYADDR %u", bits[i]);
+		if (expect_range(&guest, ask(&guest, &request), &request, 0))
+			expect_success(&guest, answer(&guest, 0, request.size), &request);
+		free_guest(&guest);
+	}
+}
+
 /* All addresses that there are, so that nothing else is wrong. */
 static void test_straddling(enum producer producer)
 {
@@ -1072,6 +1089,7 @@ static const struct {
 	{ "without capability", test_disabled, NR_PRODUCERS },
 	{ "valid ranges", test_valid, NR_PRODUCERS },
 	{ "invalid ranges", test_invalid, NR_PRODUCERS },
+	{ "any MAXPHYADDR", test_maxphyaddr, NR_PRODUCERS },
 	{ "from private to shared", test_straddling, TDVMCALL },
 	{ "answers", test_answers, NR_PRODUCERS },
 	{ "parts", test_parts, NR_PRODUCERS },

@@ -59,6 +59,7 @@ enum guest_op {
 	OP_WRMSR,
 	OP_VMCALL,
 	OP_VMMCALL,
+	OP_MAP_GPA,
 };
 
 /* What may have become of a value that the guest wrote. */
@@ -150,6 +151,16 @@ static noinline u8 guest_vmmcall(u64 nr)
 	return kvm_asm_safe("guest_vmmcall_insn: vmmcall", "a" (nr));
 }
 
+/* Report the page at @gpa as shared. */
+static u64 guest_map_gpa(u64 gpa)
+{
+	u64 ret;
+
+	asm volatile("vmmcall" : "=a" (ret) :
+		     "a" (KVM_HC_MAP_GPA_RANGE), "b" (gpa), "c" (1), "d" (0) : "memory");
+	return ret;
+}
+
 static void guest_code(int cpu)
 {
 	struct command *c = &commands[cpu];
@@ -188,6 +199,9 @@ static void guest_code(int cpu)
 		case OP_VMMCALL:
 			c->vector = guest_vmmcall(c->value);
 			break;
+		case OP_MAP_GPA:
+			c->value = guest_map_gpa(c->gva);
+			break;
 		}
 	}
 }
@@ -221,6 +235,9 @@ static void encrypt(struct guest *guest)
 		set_c_bits(guest->vm, guest->vm->mmu.pgd, guest->vm->mmu.pgtable_levels, 0);
 }
 
+/* What VMs enable, which is before they have vCPUs. */
+static u64 coco_exits;
+
 static struct guest create_guest(u32 type, int nr_vcpus)
 {
 	struct vm_shape shape = { .mode = VM_MODE_DEFAULT, .type = type };
@@ -231,6 +248,8 @@ static struct guest create_guest(u32 type, int nr_vcpus)
 	guest.vm = __vm_create(shape, nr_vcpus, SZ_4M / SZ_4K);
 	if (guest.is_sw_sev)
 		guest.vm->gpa_tag_mask = C_BIT;
+	if (coco_exits)
+		vm_enable_cap(guest.vm, KVM_CAP_COCO_EXITS, coco_exits);
 	for (i = 0; i < nr_vcpus; i++) {
 		guest.vcpus[i] = vm_vcpu_add(guest.vm, i, guest_code);
 		vcpu_args_set(guest.vcpus[i], 1, i);
@@ -968,6 +987,38 @@ static void test_hypercall(void)
 	}
 }
 
+/* Guests have the C-bit in page tables, and no address that they tell has it. */
+static void test_map_gpa(void)
+{
+	static const u64 gpas[] = { SZ_4G | C_BIT, C_BIT, SZ_4G, C_BIT - SZ_4K };
+	struct kvm_coco_map_gpa_range *map;
+	struct guest guest;
+	struct command *c;
+	bool is_exit;
+	int i;
+
+	coco_exits = KVM_COCO_EXIT_MAP_GPA_RANGE;
+	guest = create_guest(KVM_X86_SW_SEV_VM, 1);
+	coco_exits = 0;
+	map = &guest.vcpus[0]->run->coco_map_gpa_range;
+	c = command_of(&guest, 0);
+	for (i = 0; i < ARRAY_SIZE(gpas); i++) {
+		about("page status of 0x%lx", gpas[i]);
+		prepare(&guest, 0, (struct command){ .op = OP_MAP_GPA, .gva = gpas[i] });
+		vcpu_run(guest.vcpus[0]);
+		is_exit = guest.vcpus[0]->run->exit_reason == KVM_EXIT_MAP_GPA_RANGE;
+		expect(is_exit == !(gpas[i] & C_BIT), "exit %d", is_exit);
+		if (is_exit) {
+			expect(map->gpa == gpas[i], "gpa 0x%llx", map->gpa);
+			map->done = map->size;
+			map->ret = 0;
+			TEST_ASSERT(runs_to_sync(&guest, 0), "MMIO after page status");
+		}
+		expect(c->value == (is_exit ? 0 : -KVM_EINVAL), "guest has 0x%lx", c->value);
+	}
+	free_guest(&guest);
+}
+
 static void test_nested(void)
 {
 	struct guest guest;
@@ -1093,6 +1144,7 @@ static const struct {
 	{ "CPUID", test_cpuid },
 	{ "memslots with C-bit", test_alias_slots },
 	{ "hypercall instructions", test_hypercall },
+	{ "page status", test_map_gpa },
 	{ "nested", test_nested },
 	{ "ioctls", test_ioctls },
 	{ "many VMs", test_many_vms },

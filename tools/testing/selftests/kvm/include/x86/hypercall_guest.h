@@ -30,7 +30,10 @@ static const char * const reg_names[] = {
 
 kvm_static_assert(sizeof(struct kvm_regs) == sizeof(u64) * ARRAY_SIZE(reg_names));
 
-/* What the guest loads, except RSP and RIP, and what it stores, except RIP. */
+/*
+ * What the guest loads, except RSP and RIP, and what it stores.  out.rip is 0 if the
+ * instruction after the hypercall has not been executed.
+ */
 struct call {
 	struct kvm_regs in;
 	struct kvm_regs out;
@@ -47,8 +50,8 @@ kvm_static_assert(offsetof(struct call, out) == 144);
 /*
  * The host replaces the INT3s with the hypercall instruction of the CPU.  MOV,
  * XCHG, PUSH and POP leave the flags alone.  Not static, because the compiler
- * would take the argument for unused.  If KVM skips the instruction twice, it only
- * skips the NOPs.
+ * would take the argument for unused.  The instruction that follows has the same
+ * length, and writes to the stack: if KVM skips two, that is still 0.
  */
 noinline __naked void make_hypercall(struct call *call)
 {
@@ -60,6 +63,7 @@ noinline __naked void make_hypercall(struct call *call)
 	    "push %r15\n\t"
 	    "pushfq\n\t"
 	    "push %rdi\n\t"
+	    "pushq $0\n\t"
 	    "mov %rsp, 48(%rdi)\n\t"
 	    "pushq 136(%rdi)\n\t"
 	    "popfq\n\t"
@@ -83,10 +87,8 @@ noinline __naked void make_hypercall(struct call *call)
 	    "int3\n\t"
 	    "int3\n\t"
 	    "int3\n\t"
-	    "nop\n\t"
-	    "nop\n\t"
-	    "nop\n\t"
-	    "xchg %rdi, (%rsp)\n\t"
+	    "mov %esp, (%rsp)\n\t"
+	    "xchg %rdi, 8(%rsp)\n\t"
 	    "mov %rax, 144+0(%rdi)\n\t"
 	    "mov %rbx, 144+8(%rdi)\n\t"
 	    "mov %rcx, 144+16(%rdi)\n\t"
@@ -104,6 +106,7 @@ noinline __naked void make_hypercall(struct call *call)
 	    "mov %r15, 144+120(%rdi)\n\t"
 	    "pushfq\n\t"
 	    "popq 144+136(%rdi)\n\t"
+	    "popq 144+128(%rdi)\n\t"
 	    "popq 144+40(%rdi)\n\t"
 	    "popfq\n\t"
 	    "pop %r15\n\t"
@@ -285,6 +288,15 @@ static inline bool expect_regs(const struct kvm_regs *regs, const struct kvm_reg
 	return ok;
 }
 
+/* Whether the guest went on right after the hypercall. */
+static inline bool expect_next_insn(struct call *call)
+{
+	bool ok = expect(call->out.rip, "the instruction after the hypercall is skipped, too");
+
+	call->out.rip = insn_address();
+	return ok;
+}
+
 /* KVM has not returned to userspace, and the guest found @wanted after the call. */
 static inline bool expect_back(struct guest *guest, int ret, const struct kvm_regs *wanted)
 {
@@ -296,8 +308,8 @@ static inline bool expect_back(struct guest *guest, int ret, const struct kvm_re
 		return false;
 	}
 	want.rsp = guest->call->in.rsp;
-	guest->call->out.rip = want.rip;
-	return expect_regs(&guest->call->out, &want);
+	want.rip = insn_address();
+	return expect_next_insn(guest->call) && expect_regs(&guest->call->out, &want);
 }
 
 #endif /* SELFTEST_KVM_HYPERCALL_GUEST_H */
