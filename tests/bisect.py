@@ -102,7 +102,7 @@ def test(out, commit):
         plan.append(item)
     if not keys and has_passed(digest("boot", kernel)):
         return 0, known, []
-    args = argparse.Namespace(build=image, init=image / "init", base=None,
+    args = argparse.Namespace(build=image, init=image / "init", base=None, guest=None,
                               run_dir=out / "run", limit=1800)
     machines = {}
     try:

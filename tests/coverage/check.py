@@ -66,7 +66,7 @@ def build(tree, out, files):
 def run_tests(out):
     """Machines that have ended, and what failed in them."""
     plans = {name: run.read_expected(name, SETS) + ["gcov"] for name in ENGINES}
-    args = argparse.Namespace(build=out / "image", init=out / "image/init", base=None,
+    args = argparse.Namespace(build=out / "image", init=out / "image/init", base=None, guest=None,
                               run_dir=out / "run", limit=3600)
     machines, why = {}, []
     try:
