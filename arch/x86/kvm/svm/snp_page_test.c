@@ -245,6 +245,14 @@ static void snp_page_test_real_pages(struct kunit *test)
 		memset(page_address(page), 0xaa, PAGE_SIZE);
 		__free_page(page);
 	}
+
+	/* A pair comes as two pages, each with a reference of its own. */
+	page = snp_page_get(numa_node_id(), GFP_KERNEL, 1);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_EXPECT_EQ(test, page_count(page), 1);
+	KUNIT_EXPECT_EQ(test, page_count(page + 1), 1);
+	snp_page_put(page);
+	snp_page_put(page + 1);
 }
 
 static int snp_page_test_init(struct kunit *test)
