@@ -39,8 +39,8 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
-TARGETS := kselftest check check-full full fuzz soak pinning transport firmware shared-ranges compose bases refresh apply build base-build base-tree \
-           debug-build debug debug-full kcsan-build kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
+TARGETS := kselftest check check-full full fuzz soak pinning transport firmware shared-ranges compose bases refresh apply build base-build base-image base-tree \
+           debug-image debug debug-full kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
 .PHONY: $(FREE) $(TARGETS) options need-root deb-deps
@@ -79,7 +79,7 @@ check: deps ## everything that must pass; .ci/run calls it
 check-full: deps ## and all that takes hours; goes on where it was stopped
 	@tests/check.sh $(O) full
 
-full: options base-build $(if $(BASE_ONLY),,build) ## every selftest of the record (part of check)
+full: options $(if $(BASE_ONLY),base-build,base-image) $(if $(BASE_ONLY),,build) ## every selftest of the record (part of check)
 	@$(RUN) --set full $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),\
 		--base $(BASE_OUT)/image $(call ON,$(O)))
 
@@ -87,7 +87,7 @@ fuzz: build ## a million exits that nobody thought of (Intel: 100,000); SEED=, p
 	@$(RUN) --set fuzz --limit 5400 --seed "$(SEED)" $(call ON,$(O))
 
 # Guests are of the kernel without checkers, which would make a boot take minutes.
-soak: debug-build build ## half an hour of all at once on the debug kernel, whose memory must not grow (SECONDS=, SEED=)
+soak: debug-image build ## half an hour of all at once on the debug kernel, whose memory must not grow (SECONDS=, SEED=)
 	@$(RUN) --engine amd --set soak --limit 7200 --seed "$(SEED)" --seconds "$(SECONDS)" \
 		--guest $(O)/image $(call ON,$(DEBUG_OUT))
 
@@ -125,23 +125,27 @@ build: compose ## kernel, modules and selftests of the series
 base-build: base-tree
 	@scripts/build.sh $(BASE_OUT)/linux-$(BASE) $(BASE_OUT) configs/kvm.config
 
+# What boots of it, and nothing else.
+base-image: base-tree
+	@scripts/cached_image.sh $(BASE_OUT)/linux-$(BASE) $(BASE_OUT) configs/kvm.config
+
 base-tree: compose
 	@[ -d $(BASE_OUT)/linux-$(BASE) ] || git -C $(TREE) worktree add -q --detach $(BASE_OUT)/linux-$(BASE) base
 	@git -C $(BASE_OUT)/linux-$(BASE) checkout -q --detach base
 
-debug-build: compose
-	@scripts/build.sh $(TREE) $(DEBUG_OUT) $(CONFIG) configs/debug.config
+debug-image: compose
+	@scripts/cached_image.sh $(TREE) $(DEBUG_OUT) $(CONFIG) configs/debug.config
 
-debug: debug-build ## the series' own tests on amd with KASAN, lockdep and kmemleak
+debug: debug-image ## the series' own tests on amd with KASAN, lockdep and kmemleak
 	@$(RUN) --engine amd --set debug $(call ON,$(DEBUG_OUT))
 
-debug-full: debug-build ## the same, and the quick ones of mainline
+debug-full: debug-image ## the same, mainline's quick tests, and every allocation failing once
 	@$(RUN) --engine amd --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
 
-kcsan-build: compose
-	@scripts/build.sh $(TREE) $(KCSAN_OUT) $(CONFIG) configs/kcsan.config
+kcsan-image: compose
+	@scripts/cached_image.sh $(TREE) $(KCSAN_OUT) $(CONFIG) configs/kcsan.config
 
-kcsan: kcsan-build ## the series' own tests on amd with KCSAN
+kcsan: kcsan-image ## the series' own tests on amd with KCSAN
 	@$(RUN) --engine amd --set kcsan --patience 5 $(call ON,$(KCSAN_OUT))
 
 coverage: compose ## which lines and branches of the added files the tests execute
@@ -154,7 +158,7 @@ shell: build ## an interactive shell on the amd engine (QEMU's console, Ctrl-A X
 	@scripts/shell.sh $(O)/image
 
 checkpatch: compose ## checkpatch.pl --strict on every commit
-	@tests/checkpatch.sh $(TREE)
+	@python3 tests/checkpatch.py $(TREE)
 
 w1: base-tree checkers ## W=1: warnings that the base does not have (also: sparse, clang, coccicheck)
 	@python3 tests/checkers.py $@ $(O)

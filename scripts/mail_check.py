@@ -93,5 +93,5 @@ def check(tree, mail, mails, patches, mine, env):
         raise Failed(f"the mails in {mail} give tree {got}, not {want}: they are not the series")
     say(f"git am: they give tree {got[:12]}, which is the series'")
     for done in range(1, len(mails), 20):
-        run(ROOT, env, "tests/checkpatch.sh", tree, *mails[done:done + 20])
+        run(ROOT, env, "python3", "tests/checkpatch.py", tree, *mails[done:done + 20])
         say(f"checkpatch: {min(done + 19, len(mine))} of {len(mine)} mails, sign-off included")

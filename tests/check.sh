@@ -60,11 +60,11 @@ if step build make build; then
 	step checkpatch make checkpatch
 	step uapi make uapi
 	step shared-ranges make shared-ranges
-	step base-build make base-build && step full make full
+	step base-image make base-image && step full make full
 	step pinning make pinning
 	step transport make transport
 	step firmware make firmware
-	step debug-build make debug-build && step debug make debug
+	step debug-image make debug-image && step debug make debug
 	slow w1 make w1
 	slow sparse make sparse
 	slow clang make clang

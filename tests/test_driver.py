@@ -4,7 +4,9 @@
 They run copies of the scripts on a small make-believe kernel, with a cache of
 their own, no network and a moment's time; the real kernel is make check's job.
 """
+import concurrent.futures
 import http.server
+import io
 import os
 import re
 import shutil
@@ -690,7 +692,7 @@ class Check(Sandbox):
 
     def test_any_step_that_fails_fails_the_check(self):
         for step in ("lint", "driver-tests", "build", "checkpatch", "uapi", "shared-ranges",
-                     "base-build", "full", "pinning", "transport", "firmware", "debug-build",
+                     "base-image", "full", "pinning", "transport", "firmware", "debug-image",
                      "debug"):
             status, last = self.check(step)
             self.assertEqual(status, 1, step)
@@ -714,6 +716,68 @@ class Check(Sandbox):
         (self.repo / "new.sh").write_text("new\n")
         self.check("nothing")
         self.assertIn("left to make check-full: bisect, not yet passed", self.said)
+
+
+class OnlyOnce(Sandbox):
+    """What is kept in the cache: images, and commits that checkpatch has passed."""
+
+    def setUp(self):
+        super().setUp()
+        shutil.copytree(ROOT / "tests", self.repo / "tests")
+        self.write_kernel(self.kernel, {
+            "scripts/checkpatch.pl": "#!/bin/sh\nfor last; do :; done\n"
+                                     "git show -s --format=%s $last | grep -q second &&\n"
+                                     "\techo 'a.c:1: ERROR: bad'\nexit 1\n"})
+        (self.kernel / "scripts/checkpatch.pl").chmod(0o755)
+        self.make_series()
+        # It builds what makes it.
+        build = self.repo / "scripts/build.sh"
+        build.write_text('#!/bin/sh\necho "really builds"\nmkdir -p "$2/image"\n'
+                         'cat "$1/arch/x86/kvm/svm.c" "$3" >"$2/image/file"\n')
+        (self.temp / "fragment").write_text("CONFIG_A=y\n")
+
+    def image(self):
+        shutil.rmtree(self.build / "debug", ignore_errors=True)
+        said = self.good(self.call("scripts/cached_image.sh", self.tree, self.build / "debug",
+                                   self.temp / "fragment"))
+        return "really builds" in said, (self.build / "debug/image/file").read_text()
+
+    def test_an_image_is_built_once_for_each_content(self):
+        built, first = self.image()
+        self.assertTrue(built)
+        self.assertEqual(self.image(), (False, first))
+        (self.temp / "fragment").write_text("CONFIG_B=y\n")
+        built, second = self.image()
+        self.assertTrue(built and second != first)
+        (self.temp / "fragment").write_text("CONFIG_A=y\n")
+        self.assertEqual(self.image(), (False, first))
+        self.commit("KVM: fourth", {"arch/x86/kvm/svm.c": lambda t: t + "int fourth;\n"})
+        built, third = self.image()
+        self.assertTrue(built and "fourth" in third)
+
+    def test_no_image_of_uncommitted_work_is_kept(self):
+        file = self.tree / "arch/x86/kvm/svm.c"
+        for text in ("int a;\n", "int b;\n", "int a;\n"):
+            file.write_text(text)
+            self.assertEqual(self.image(), (True, text + "CONFIG_A=y\n"))
+
+    def test_a_damaged_image_is_built_anew(self):
+        good = self.image()
+        for cut in (0, 10, -4):
+            kept = next((self.temp / "cache/kvm-coco/images").iterdir())
+            kept.write_bytes(kept.read_bytes()[:cut])
+            self.assertEqual(self.image(), good)
+
+    def test_checkpatch_repeats_only_what_has_not_passed(self):
+        for known in (0, 2):
+            done = self.call(sys.executable, "tests/checkpatch.py", self.tree)
+            self.bad(done, "a.c:1: ERROR: bad", f"3 commits, {known} of them had passed before, 1 bad")
+        self.commit("KVM: fourth", {"arch/x86/kvm/svm.c": lambda t: t + "int fourth;\n"})
+        self.bad(self.call(sys.executable, "tests/checkpatch.py", self.tree), "4 commits, 2 of them")
+
+    def test_a_checkpatch_that_crashes_fails(self):
+        (self.tree / "scripts/checkpatch.pl").write_text("#!/bin/sh\nkill -9 $$\n")
+        self.bad(self.call(sys.executable, "tests/checkpatch.py", self.tree), "status -9", "3 bad")
 
 
 class Configurations(unittest.TestCase):
@@ -1137,10 +1201,28 @@ class Records(unittest.TestCase):
                     self.assertTrue(test.reason, f"{engine}: {test.name} gives no reason")
 
 
+def run_class(name):
+    """(what it said, tests, failures, skipped)"""
+    said = io.StringIO()
+    suite = unittest.defaultTestLoader.loadTestsFromName(name, sys.modules[__name__])
+    outcome = unittest.TextTestRunner(verbosity=2, stream=said).run(suite)
+    return (said.getvalue(), outcome.testsRun, len(outcome.failures) + len(outcome.errors),
+            len(outcome.skipped))
+
+
+def main():
+    """All classes, as many at once as there are CPUs; those that wait longest first."""
+    first = ["Engine", "Mail", "OnlyOnce"]
+    names = first + [name for name, what in globals().items() if isinstance(what, type)
+                     and issubclass(what, unittest.TestCase) and name not in first]
+    total = [0, 0, 0]
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
+        for said, *counts in pool.map(run_class, names):
+            print(said, end="", flush=True)
+            total = [a + b for a, b in zip(total, counts)]
+    print(f"{total[0] - total[1] - total[2]} passed, {total[1]} failed, {total[2]} skipped")
+    return 1 if total[1] else 0
+
+
 if __name__ == "__main__":
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__])
-    outcome = unittest.TextTestRunner(verbosity=2, stream=sys.stdout).run(suite)
-    bad_ones = len(outcome.failures) + len(outcome.errors)
-    print(f"{outcome.testsRun - bad_ones - len(outcome.skipped)} passed, {bad_ones} failed, "
-          f"{len(outcome.skipped)} skipped")
-    sys.exit(bool(bad_ones))
+    sys.exit(main())
