@@ -158,7 +158,9 @@ static bool run_program(enum worker worker, ...)
 		i++;
 	va_end(ap);
 
+	/* The library looks for a guest's code in the file that argv[0] names. */
 	snprintf(path, sizeof(path), "%s/%s", directory, argv[0]);
+	argv[0] = path;
 	snprintf(output, sizeof(output), "/tmp/coco_soak.%s", worker_names[worker]);
 	pid = fork();
 	if (!pid) {
@@ -181,7 +183,7 @@ static bool run_program(enum worker worker, ...)
 	}
 	print_file(output);
 	ksft_print_msg("%s: status 0x%x after %.0f s: %s\n", worker_names[worker], status,
-		       now() - start, argv[0]);
+		       now() - start, path);
 	fflush(stdout);
 	return false;
 }
