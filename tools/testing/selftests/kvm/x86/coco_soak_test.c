@@ -3,8 +3,8 @@
  * Hours of all that confidential guests and their hosts do, at the same time, and
  * then see that the memory is still there.
  *
- * In each round, Linux guests boot, are migrated and convert memory, requests of
- * guests are tested and fuzzed, CPUs go offline and online, all memory is taken and
+ * In each round, Linux guests boot and convert memory or are migrated, requests of
+ * guests are tested or fuzzed, CPUs go offline and online, all memory is taken and
  * given back, and somebody tries to unload the vendor module, which is in use.
  * Between rounds there are no VMs: the module is unloaded and loaded again, caches
  * are dropped, and what the kernel has then is noted.  It must not grow from the
@@ -33,7 +33,7 @@
 
 #define MAX_ROUNDS	1000
 #define MAX_ARGS	10
-/* Quarters of fewer rounds say nothing. */
+/* Each of the combinations twice; quarters of fewer rounds say nothing. */
 #define MIN_ROUNDS	8
 
 /* How long a program, and thus the end of a round, may take; it is killed then. */
@@ -87,6 +87,7 @@ static struct options {
 /* Shared with all workers. */
 static struct state {
 	int rounds[NR_WORKERS];
+	int longest[NR_WORKERS];
 	int nr_killed;
 	bool stop;
 } *state;
@@ -298,21 +299,38 @@ static bool is_wanted(enum worker worker)
 	return worker != UNLOAD || options.module;
 }
 
-/* All workers, until all have stopped; false if one of them failed. */
-static bool run_round(double end)
+/* Of those that take long, one boots Linux and one doesn't, each with each of the other. */
+static bool is_due(enum worker worker, int round)
+{
+	switch (worker) {
+	case GUESTS:
+		return !(round & 1);
+	case MIGRATIONS:
+		return round & 1;
+	case REQUESTS:
+		return !(round & 2);
+	case FUZZ:
+		return round & 2;
+	default:
+		return is_wanted(worker);
+	}
+}
+
+/* The workers of a round, until all have stopped; false if one of them failed. */
+static bool run_round(int round, double end)
 {
 	pid_t pids[NR_WORKERS];
 	struct kvm_vm *vm = vm_create_barebones();
 	bool (*work)(int round);
 	int i, status, nr_left = 0;
-	double deadline = 0;
+	double start, deadline = 0;
 	bool ok = true;
 
 	state->stop = false;
 	fflush(stdout);
 	for (i = 0; i < NR_WORKERS; i++) {
 		pids[i] = 0;
-		if (!is_wanted(i))
+		if (!is_due(i, round))
 			continue;
 		pids[i] = fork();
 		TEST_ASSERT(pids[i] >= 0, "fork() failed, errno %d", errno);
@@ -321,9 +339,11 @@ static bool run_round(double end)
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			work = workers[i];
 			do {
+				start = now();
 				if (!work(state->rounds[i]))
 					_exit(1);
 				state->rounds[i]++;
+				state->longest[i] = max(state->longest[i], (int)(now() - start));
 			} while (!state->stop);
 			_exit(0);
 		}
@@ -452,8 +472,9 @@ static void help(const char *name)
 {
 	printf("usage: %s [-h] [-t seconds] [-r seconds] [-m module] [-k bzImage]\n"
 	       "       [-s System.map] [-S seed]\n", name);
-	printf(" -t: how long to go on, at least (default: %d)\n", options.seconds);
-	printf(" -r: how long a round goes on, at least (default: %d)\n", options.round_seconds);
+	printf(" -t: how long to go on, at least, but for %d rounds (default: %d)\n",
+	       MIN_ROUNDS, options.seconds);
+	printf(" -r: how long a round goes on, until its programs have ended (default: %d)\n", options.round_seconds);
 	printf(" -m: kvm-amd.ko or kvm-intel.ko, to be loaded again after each round\n");
 	printf(" -k: kernel of guests, default /boot/vmlinuz-RELEASE\n");
 	printf(" -s: its symbols, default /boot/System.map-RELEASE\n");
@@ -527,8 +548,8 @@ int main(int argc, char *argv[])
 
 	start = now();
 	end = start + options.seconds;
-	while (ok && now() < end && nr_samples < MAX_ROUNDS) {
-		ok = run_round(now() + options.round_seconds);
+	while (ok && (now() < end || nr_samples < MIN_ROUNDS) && nr_samples < MAX_ROUNDS) {
+		ok = run_round(nr_samples, now() + options.round_seconds);
 		if (options.module) {
 			failed_reload = reload();
 			nr_reloads += !failed_reload;
@@ -548,8 +569,8 @@ int main(int argc, char *argv[])
 
 	for (i = 0; i < NR_WORKERS; i++) {
 		if (is_wanted(i))
-			ksft_test_result(!failed[i] && state->rounds[i], "%s: %d times\n",
-					 worker_names[i], state->rounds[i]);
+			ksft_test_result(!failed[i] && state->rounds[i], "%s: %d times, each within %d s\n",
+					 worker_names[i], state->rounds[i], state->longest[i] + 1);
 		else
 			ksft_test_result_skip("%s: no module\n", worker_names[i]);
 	}
