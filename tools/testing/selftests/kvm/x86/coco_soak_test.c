@@ -200,8 +200,8 @@ static bool boot_guests(int round)
 
 static bool migrate(int round)
 {
-	return run_program(MIGRATIONS, "guest_live_migration_test", "-n", "2", "-t", "300",
-			   "-k", options.kernel, NULL);
+	return run_program(MIGRATIONS, "guest_live_migration_test", "-n", "2", "-r", "0",
+			   "-t", "300", "-k", options.kernel, NULL);
 }
 
 static bool test_requests(int round)

@@ -43,12 +43,6 @@
 
 #define SIZEOF_RECORD	sizeof(struct linux_guest_migration_record)
 
-struct options {
-	char kernel[PATH_MAX];
-	int seconds;
-	int nr_migrations;
-} options = { .seconds = 110, .nr_migrations = 10 };
-
 enum sabotage {
 	NOTHING,
 	CORRUPT,
@@ -111,6 +105,13 @@ static const struct refusal {
 	{ "end within a page", CUT, EPIPE, MIGRATION_RECORD_PAGES, 0, SIZEOF_RECORD + 1000 },
 	{ "end within a state", CUT, EPIPE, MIGRATION_RECORD_STATE, STATE_SREGS, 8 },
 };
+
+static struct options {
+	char kernel[PATH_MAX];
+	int seconds;
+	int nr_migrations;
+	int nr_refusals;
+} options = { .seconds = 110, .nr_migrations = 10, .nr_refusals = ARRAY_SIZE(refusals) };
 
 #define MAX_STEPS	(MAX_MIGRATIONS + ARRAY_SIZE(refusals) + 1)
 
@@ -521,7 +522,7 @@ static int receiving_process(void)
 
 	init_migration(&m);
 	ok = there_and_back(&guest, &m);
-	for (i = 0; i < ARRAY_SIZE(refusals) && ok; i++, here.step++) {
+	for (i = 0; i < options.nr_refusals && ok; i++, here.step++) {
 		guest = receive_guest(&m, refusals[i].error, &ok);
 		if (guest)
 			linux_guest_free(guest);
@@ -546,7 +547,7 @@ static void sending_process(pid_t other)
 
 	ok = run_on(guest) && there_and_back(&guest, &m);
 	ksft_test_result(ok, "%d migrations there and back\n", options.nr_migrations);
-	for (i = 0; i < ARRAY_SIZE(refusals); i++, here.step++) {
+	for (i = 0; i < options.nr_refusals; i++, here.step++) {
 		ok = ok && refuse(guest, &m, &refusals[i]);
 		ksft_test_result(ok, "refused: %s\n", refusals[i].name);
 	}
@@ -562,11 +563,13 @@ static void sending_process(pid_t other)
 
 static void help(const char *name)
 {
-	printf("Usage: %s [-k bzImage] [-n migrations] [-t seconds]\n"
+	printf("Usage: %s [-k bzImage] [-n migrations] [-r refusals] [-t seconds]\n"
 	       " -k: kernel of the guest, default /boot/vmlinuz-RELEASE\n"
 	       " -n: how many, an even number up to %d, default %d\n"
+	       " -r: how many bad streams after them, up to %d, the default\n"
 	       " -t: the most that a run or a migration may take, default %d s\n",
-	       name, MAX_MIGRATIONS, options.nr_migrations, options.seconds);
+	       name, MAX_MIGRATIONS, options.nr_migrations, options.nr_refusals,
+	       options.seconds);
 	exit(KSFT_FAIL);
 }
 
@@ -579,13 +582,16 @@ int main(int argc, char *argv[])
 	uname(&uts);
 	snprintf(options.kernel, sizeof(options.kernel), "/boot/vmlinuz-%s", uts.release);
 
-	while ((opt = getopt(argc, argv, "k:n:t:h")) != -1) {
+	while ((opt = getopt(argc, argv, "k:n:r:t:h")) != -1) {
 		switch (opt) {
 		case 'k':
 			snprintf(options.kernel, sizeof(options.kernel), "%s", optarg);
 			break;
 		case 'n':
 			options.nr_migrations = atoi_positive("Migrations", optarg);
+			break;
+		case 'r':
+			options.nr_refusals = atoi_non_negative("Bad streams", optarg);
 			break;
 		case 't':
 			options.seconds = atoi_positive("Seconds", optarg);
@@ -594,13 +600,14 @@ int main(int argc, char *argv[])
 			help(argv[0]);
 		}
 	}
-	if (options.nr_migrations % 2 || options.nr_migrations > MAX_MIGRATIONS)
+	if (options.nr_migrations % 2 || options.nr_migrations > MAX_MIGRATIONS ||
+	    options.nr_refusals > ARRAY_SIZE(refusals))
 		help(argv[0]);
 	__TEST_REQUIRE(!access(options.kernel, R_OK), "no kernel for the guest: %s",
 		       options.kernel);
 
 	ksft_print_header();
-	ksft_set_plan(ARRAY_SIZE(refusals) + 2);
+	ksft_set_plan(options.nr_refusals + 2);
 	fflush(stdout);
 
 	pthread_mutex_init(&here.lock, NULL);
