@@ -42,22 +42,57 @@ def remember(key, what):
 
 
 # What no step of make check-full executes or reads, besides messages for people.
-APART = re.compile(r"README|patches/c|scripts/(bench|(deps-)?mail)|tests/(bench|check\.sh|syz|test_)")
+APART = re.compile(r"README|patches/c|scripts/(bench|(deps-)?mail)|tests/(bench|check\.sh|checkpatch|"
+                   r"firmware|kvm_modules|lint|shared_ranges|syz|test_|transport|uapi|vendor_module)")
+# Compilers that look at neither the selftests nor the documentation.
+KERNEL = ("w1", "sparse", "clang", "configs")
+MACHINES = ("debug-full", "kcsan", "coverage", "fuzz", "soak", "deb", "bisect")
+# What only these steps read; the first pattern that matches a file decides.  The series
+# itself counts as what it composes to.
+ONLY = [(r"(patches|arch|include|Documentation|tools)/|scripts/bases", ("bases",)),
+        (r"tests/(checkers|coccicheck|htmldocs)", (*KERNEL, "coccicheck", "htmldocs")),
+        (r"tests/config", ("configs",)),
+        (r"tests/bisect", ("bisect",)),
+        (r"(tests|configs)/(deb\b|deb\.)|scripts/(deb|install)", ("deb",)),
+        (r"tests/(coverage|expected/uncovered)|configs/coverage", ("coverage",)),
+        (r"configs/kcsan", ("kcsan",)),
+        (r"configs/debug", ("debug-full", "soak")),
+        (r"scripts/cached_image", ("debug-full", "soak", "kcsan")),
+        (r"tests/expected|scripts/(run|engines|boot)", MACHINES)]
 
 
-def content(out):
-    """The checkout, less what is APART, and the tree it composes to."""
+def kernel(tree):
+    """The composed tree by content, without selftests and documentation."""
+    top = git(tree, "ls-tree", "series").splitlines() + git(tree, "ls-tree", "series:tools").splitlines()
+    return digest(*(line for line in top if line.split("\t")[1] not in
+                    ("Documentation", "tools", "testing", "MAINTAINERS")))
+
+
+def reads(step, name):
+    """Whether STEP depends on file NAME of the checkout."""
+    steps = next((steps for pattern, steps in ONLY if re.match(pattern, name)), (step,))
+    return step in steps and not APART.match(name)
+
+
+def content(out, step):
+    """What decides about STEP: of the checkout what it reads, and the composed tree."""
+    tree = Path(out) / f"linux-{BASE}"
     files = git(ROOT, "ls-files", "-co", "--exclude-standard", "-z").split("\0")[:-1]
-    parts = [git(Path(out) / f"linux-{BASE}", "rev-parse", "series^{tree}")]
+    if step in KERNEL:
+        parts = [kernel(tree)]
+    elif step == "bisect":
+        parts = [git(tree, "log", "--format=%T", "base..series")]
+    else:
+        parts = [git(tree, "rev-parse", "series^{tree}")]
     for name in sorted(set(files)):
-        if (ROOT / name).is_file() and not APART.match(name):
+        if (ROOT / name).is_file() and reads(step, name):
             parts += [name, (ROOT / name).read_bytes()]
     return digest(*parts)
 
 
 def main(out, verb, *step):
     """passed.py OUT has|remember NAME COMMAND...: what make check-full needs of it."""
-    key = digest("step", content(out), *step)
+    key = digest("step", content(out, step[0]), *step)
     if verb == "remember":
         remember(key, step)
         return 0

@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 import config  # noqa: E402
 from checkers import objects, touched  # noqa: E402
-from passed import digest, has_passed, remember  # noqa: E402
-from series import BASE, Failed, git, run_main  # noqa: E402
+from passed import digest, has_passed, kernel, remember  # noqa: E402
+from series import BASE, Failed, run_main  # noqa: E402
 
 TABLE = ROOT / "tests/configurations"
 FRAGMENT = ROOT / "configs/kvm.config"
@@ -153,7 +153,7 @@ def one(out, row):
 
 def main(out):
     rows = read_table()
-    tree = git(out / f"linux-{BASE}", "rev-parse", "series^{tree}")
+    tree = kernel(out / f"linux-{BASE}")
     compiler = subprocess.run(["gcc", "--version"], capture_output=True, check=True).stdout
     counts, started = {"passed": 0, "failed": 0, "skipped": 0}, time.monotonic()
     for number, row in enumerate(rows, 1):
