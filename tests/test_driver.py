@@ -715,7 +715,8 @@ class Check(Sandbox):
         self.assertIn("left to make check-full: bisect, passed 20", self.said)
         # A selftest is nothing to the compilers of the kernel.
         for name, undone in (("tests/bisect.py", "bisect"), ("patches/v7.3/new", "bases"),
-                             ("tests/expected/amd", "bisect kcsan deb"), ("new.sh", "all: bisect bases sparse kcsan deb")):
+                             ("tests/expected/amd", "bisect kcsan deb"),
+                             ("new.sh", "bisect bases sparse kcsan deb")):
             file = self.repo / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("new\n")
@@ -724,7 +725,7 @@ class Check(Sandbox):
                 state = "not yet passed" if step in undone else "passed 20"
                 self.assertIn(f"left to make check-full: {step}, {state}", self.said, name)
             file.unlink()
-        self.commit("KVM: a selftest", {"tools/fourth.sh": "echo fourth\n"})
+        self.commit("KVM: a selftest", {"tools/testing/fourth.sh": "echo fourth\n"})
         self.check("nothing")
         for step, state in (("sparse", "passed 20"), ("bisect", "not yet passed")):
             self.assertIn(f"left to make check-full: {step}, {state}", self.said)
