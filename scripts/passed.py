@@ -43,16 +43,18 @@ def remember(key, what):
 
 # What no step of make check-full executes or reads, besides messages for people.
 APART = re.compile(r"README|patches/c|scripts/(bench|(deps-)?mail)|tests/(bench|check\.sh|checkpatch|"
-                   r"firmware|kvm_modules|lint|shared_ranges|syz|test_|transport|uapi|vendor_module)")
+                   r"lint|shared_ranges|syz|test_|transport|uapi)")
 # Compilers that look at neither the selftests nor the documentation.
 KERNEL = ("w1", "sparse", "clang", "configs")
-MACHINES = ("debug-full", "kcsan", "coverage", "fuzz", "soak", "deb", "bisect")
+MACHINES = ("pinning", "firmware", "debug-full", "kcsan", "coverage", "fuzz", "soak", "deb", "bisect")
 # What only these steps read; the first pattern that matches a file decides.  The series
 # itself counts as what it composes to.
 ONLY = [(r"(patches|arch|include|Documentation|tools)/|scripts/bases", ("bases",)),
         (r"tests/(checkers|coccicheck|htmldocs)", (*KERNEL, "coccicheck", "htmldocs")),
         (r"tests/config", ("configs",)),
         (r"tests/bisect", ("bisect",)),
+        (r"tests/firmware", ("firmware",)),
+        (r"tests/(vendor_module|kvm_modules)", ("pinning",)),
         (r"(tests|configs)/(deb\b|deb\.)|scripts/(deb|install)", ("deb",)),
         (r"tests/(coverage|expected/uncovered)|configs/coverage", ("coverage",)),
         (r"configs/kcsan", ("kcsan",)),
