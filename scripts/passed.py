@@ -41,26 +41,27 @@ def remember(key, what):
     part.rename(PASSED / key)
 
 
-# What no step of make check-full executes or reads, besides messages for people.
-APART = re.compile(r"README|patches/c|scripts/(bench|(deps-)?mail)|tests/(bench|check\.sh|checkpatch|"
-                   r"lint|shared_ranges|syz|test_|transport|uapi)")
 # Compilers that look at neither the selftests nor the documentation.
 KERNEL = ("w1", "sparse", "clang", "configs")
 MACHINES = ("pinning", "firmware", "debug-full", "kcsan", "coverage", "fuzz", "soak", "deb", "bisect")
-# What only these steps read; the first pattern that matches a file decides.  The series
-# itself counts as what it composes to.
-ONLY = [(r"(patches|arch|include|Documentation|tools)/|scripts/bases", ("bases",)),
-        (r"tests/(checkers|coccicheck|htmldocs)", (*KERNEL, "coccicheck", "htmldocs")),
-        (r"tests/config", ("configs",)),
-        (r"tests/bisect", ("bisect",)),
-        (r"tests/firmware", ("firmware",)),
-        (r"tests/(vendor_module|kvm_modules)", ("pinning",)),
-        (r"(tests|configs)/(deb\b|deb\.)|scripts/(deb|install)", ("deb",)),
-        (r"tests/(coverage|expected/uncovered)|configs/coverage", ("coverage",)),
-        (r"configs/kcsan", ("kcsan",)),
-        (r"configs/debug", ("debug-full", "soak")),
-        (r"scripts/cached_image", ("debug-full", "soak", "kcsan")),
-        (r"tests/expected|scripts/(run|engines|boot)", MACHINES)]
+# Which steps of make check-full read a file; the first pattern that matches decides, and
+# what none matches, all of them read.  The series counts as what it composes to.
+READ_BY = [(r"(patches/[^c]|arch|include|Documentation|tools)|scripts/bases", ("bases",)),
+           (r"tests/(checkers|coccicheck|htmldocs)", (*KERNEL, "coccicheck", "htmldocs")),
+           (r"tests/config", ("configs",)),
+           (r"tests/bisect", ("bisect",)),
+           (r"tests/firmware", ("firmware",)),
+           (r"tests/(vendor_module|kvm_modules)", ("pinning",)),
+           (r"(tests|configs)/(deb/|deb\.)|scripts/(deb\.|deb_|install)", ("deb",)),
+           (r"tests/(coverage|expected/uncovered)|configs/coverage", ("coverage",)),
+           (r"configs/kcsan", ("kcsan",)),
+           (r"configs/debug", ("debug-full", "soak")),
+           (r"scripts/cached_image", ("debug-full", "soak", "kcsan")),
+           (r"scripts/passed", ("configs", "bisect")),
+           (r"tests/expected|scripts/(run|engines|boot)", MACHINES),
+           # make check's own, and messages for people
+           (r"tests/(bench|syzkaller|[^/]*$)|scripts/(bench|(deps-)?mail|refresh|apply|records|shell)|"
+            r"patches/c|README|COPYING|\.ci", ())]
 
 
 def kernel(tree):
@@ -72,8 +73,7 @@ def kernel(tree):
 
 def reads(step, name):
     """Whether STEP depends on file NAME of the checkout."""
-    steps = next((steps for pattern, steps in ONLY if re.match(pattern, name)), (step,))
-    return step in steps and not APART.match(name)
+    return step in next((steps for pattern, steps in READ_BY if re.match(pattern, name)), (step,))
 
 
 def content(out, step):
