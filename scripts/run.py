@@ -40,7 +40,7 @@ SETS = {"quick": {"all", "quick", "own", "nodebug", "both", "transport"},
         "pinning": {"all", "pinning"}}
 OUTCOMES = ("pass", "skip", "fail")
 # What a kernel prints when something is wrong with it.
-SPLAT = re.compile(r"WARNING: |BUG: |BUG at|Oops|KASAN|KCSAN|UBSAN|INFO: (possible|task|rcu)"
+SPLAT = re.compile(r"WARNING: |BUG: |BUG at|Oops|KASAN|KCSAN:|UBSAN|INFO: (possible|task|rcu)"
                    r"|self-detected stall|detected stalls|general protection fault"
                    r"|unable to handle|Kernel panic|cut here|leaked|refcount_t")
 # Files of the build, or of tests/expected, that a test looks for in the machine,

@@ -130,6 +130,25 @@ static void expect_msr(struct guest *guest, u64 value)
 	}
 }
 
+/* What /dev/kvm supports is what VMs of any type do. */
+static void test_check_extension(void)
+{
+	u32 exits = kvm_check_cap(KVM_CAP_COCO_EXITS), of_types = 0;
+	u32 types = kvm_check_cap(KVM_CAP_VM_TYPES);
+	struct kvm_vm *vm;
+	int type;
+
+	for (type = 0; types >> type; type++) {
+		if (!(types & BIT(type)))
+			continue;
+		vm = vm_create_barebones_type(type);
+		of_types |= vm_check_cap(vm, KVM_CAP_COCO_EXITS);
+		kvm_vm_free(vm);
+	}
+	about("VM types 0x%x", types);
+	expect(exits == of_types, "/dev/kvm has 0x%x, VMs have 0x%x", exits, of_types);
+}
+
 static void test_host(void)
 {
 	struct guest guest;
@@ -383,6 +402,7 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } tests[] = {
+	{ "KVM_CHECK_EXTENSION", test_check_extension },
 	{ "host", test_host },
 	{ "guest", test_guest },
 	{ "no CPUID bit", test_no_feature },

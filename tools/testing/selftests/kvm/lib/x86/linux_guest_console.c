@@ -129,7 +129,7 @@ const char *linux_guest_splat(struct linux_guest *guest)
 	static const char * const complaints[] = {
 		"cut here", "WARNING:", "BUG:", "Oops", "PANIC: early exception",
 		"Kernel panic", "general protection fault", "unable to handle",
-		"kernel BUG at", "KASAN", "KCSAN", "UBSAN", "refcount_t",
+		"kernel BUG at", "KASAN", "KCSAN:", "UBSAN", "refcount_t",
 		"INFO: possible", "possible circular locking", "possible recursive locking",
 		"INFO: task", "INFO: rcu", "self-detected stall", "detected stalls",
 		"soft lockup", "hard LOCKUP",
