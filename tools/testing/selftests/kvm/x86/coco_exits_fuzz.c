@@ -844,7 +844,7 @@ static void shrink(struct fuzz_case *c)
 
 	for (size = c->nr_steps / 2; size; size /= 2) {
 		for (i = 0; i < c->nr_steps && nr_tries < MAX_SHRINKS;) {
-			int nr = size < c->nr_steps - i ? size : c->nr_steps - i;
+			int nr = min(size, c->nr_steps - i);
 
 			candidate = *c;
 			memmove(&candidate.steps[i], &candidate.steps[i + nr],

@@ -282,7 +282,7 @@ static inline struct step guest_step(const struct fuzz_case *c, bool wild)
 		STEP_MAP, STEP_MAP, STEP_TD, STEP_TD, STEP_TD, STEP_WR, STEP_WR, STEP_RD, STEP_HC,
 	};
 	struct step step = { .type = one_of(types, ARRAY_SIZE(types)) };
-	u64 limit = BIT_ULL(c->maxphyaddr < 51 ? c->maxphyaddr : 51);
+	u64 limit = BIT_ULL(min_t(u64, c->maxphyaddr, 51));
 	u64 gpa, size;
 
 	random_range(one_in(8) ? BIT_ULL(c->maxphyaddr) : limit, wild, &gpa, &size);
