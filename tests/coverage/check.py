@@ -3,8 +3,9 @@
 """check.py OUT: which lines of the files that the series adds its own tests execute.
 
 A kernel whose added files are compiled for gcov runs the series' tests on every engine;
-PID 1 prints the counts at the end, that of a Linux guest, too (guest.c, uart.c).  gcov and not KCOV: it counts what any task, interrupt
-or early boot executes, and branches, where KCOV traces the one task that asks for it.
+PID 1 prints the counts at the end, that of a Linux guest, too (guest.c, uart.c).  gcov
+and not KCOV: it counts what any task, interrupt or early boot executes, and branches,
+where KCOV traces the one task that asks for it.
 A line that is not executed has to match tests/expected/uncovered, which says why.
 """
 import argparse
@@ -50,6 +51,9 @@ def build(tree, out, files):
     names = [Path(file).with_suffix(".o") for file in files]
     objects = [f"GCOV_PROFILE_{'/'.join(name.parts[-n:])}=y" for name in names for n in (1, 2)]
     out.mkdir(exist_ok=True)
+    # A build that was interrupted may have left gcc's notes of another object.
+    for name in names:
+        (out / "kernel" / name).unlink(missing_ok=True)
     for name in ("guest", "uart"):
         compile_c("-c", "-o", out / f"{name}.o", Path(__file__).with_name(f"{name}.c"))
     done = subprocess.run([ROOT / "scripts/build.sh", tree, out,
