@@ -459,7 +459,7 @@ static void judge(const struct sample *samples, int nr, bool slab, long max)
 	second = least(samples + nr / 4, nr / 4, slab);
 	last = least(samples + nr - nr / 4, nr / 4, slab);
 	ksft_test_result(last - second <= max,
-			 "%s: %ld KiB in the second quarter, %ld KiB in the last: %+ld, at most %ld\n",
+			 "%s: %ld KiB in quarter 2, %ld KiB in quarter 4: %+ld, at most %ld\n",
 			 name, second, last, last - second, max);
 }
 
@@ -469,7 +469,8 @@ static void help(const char *name)
 	       "       [-s System.map] [-S seed]\n", name);
 	printf(" -t: how long to go on, at least, but for %d rounds (default: %d)\n",
 	       MIN_ROUNDS, options.seconds);
-	printf(" -r: how long a round goes on, until its programs have ended (default: %d)\n", options.round_seconds);
+	printf(" -r: how long a round goes on, until its programs have ended (default: %d)\n",
+	       options.round_seconds);
 	printf(" -m: kvm-amd.ko or kvm-intel.ko, to be loaded again after each round\n");
 	printf(" -k: kernel of guests, default /boot/vmlinuz-RELEASE\n");
 	printf(" -s: its symbols, default /boot/System.map-RELEASE\n");
@@ -564,7 +565,8 @@ int main(int argc, char *argv[])
 
 	for (i = 0; i < NR_WORKERS; i++) {
 		if (is_wanted(i))
-			ksft_test_result(!failed[i] && state->rounds[i], "%s: %d times, each within %d s\n",
+			ksft_test_result(!failed[i] && state->rounds[i],
+					 "%s: %d times, each within %d s\n",
 					 worker_names[i], state->rounds[i], state->longest[i] + 1);
 		else
 			ksft_test_result_skip("%s: no module\n", worker_names[i]);
