@@ -38,7 +38,8 @@ if [ -f "$file" ]; then
 	echo "build: $file is damaged, building anew" >&2
 fi
 "$here/build.sh" "$tree" "$out" "$@"
-tar -C "$out/image" -c . | gzip -1 >"$cache/$key.part.$$"
+# No pipe: its status would be gzip's, and half an image a good one.
+tar -C "$out/image" -I 'gzip -1' -cf "$cache/$key.part.$$" .
 mv "$cache/$key.part.$$" "$file"
 find "$cache" -name '*.part.*' -mmin +60 -delete
 # shellcheck disable=SC2012 # names without spaces

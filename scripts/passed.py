@@ -60,7 +60,8 @@ READ_BY = [(r"(patches/[^c]|arch|include|Documentation|tools)|scripts/bases", ("
            (r"scripts/passed", ("configs", "bisect")),
            (r"tests/expected|scripts/(run|engines|boot)", MACHINES),
            # make check's own, and messages for people
-           (r"tests/(bench|syzkaller|[^/]*$)|scripts/(bench|deps|mail|refresh|apply|records|shell)|"
+           (r"tests/(bench|check\.sh|checkpatch|lint|shared_ranges|syzkaller|test_driver|transport|uapi)|"
+            r"scripts/(bench|deps|mail|refresh|apply|records|shell)|"
             r"patches/c|README|COPYING|\.ci", ())]
 
 

@@ -780,6 +780,16 @@ class OnlyOnce(Sandbox):
             kept.write_bytes(kept.read_bytes()[:cut])
             self.assertEqual(self.image(), good)
 
+    def test_half_an_image_is_not_kept(self):
+        (self.temp / "bin").mkdir()
+        tar = self.temp / "bin/tar"
+        tar.write_text("#!/bin/sh\necho 'tar: no space' >&2\nexit 2\n")
+        tar.chmod(0o755)
+        self.bad(self.call("scripts/cached_image.sh", self.tree, self.build / "debug",
+                           self.temp / "fragment",
+                           env={"PATH": f"{self.temp}/bin:{os.environ['PATH']}"}), "no space")
+        self.assertEqual(list((self.temp / "cache/kvm-coco/images").glob("*.tar.gz")), [])
+
     def test_checkpatch_repeats_only_what_has_not_passed(self):
         for known in (0, 2):
             done = self.call(sys.executable, "tests/checkpatch.py", self.tree)
