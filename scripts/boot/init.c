@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <glob.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -193,9 +194,33 @@ static void copy_output(int fd, bool *at_line_start)
 	fflush(out);
 }
 
+/* In which functions of the kernel all threads wait, the kernel's own among them. */
+static void print_stacks(void)
+{
+	char line[512];
+	glob_t found;
+	FILE *stack;
+	size_t i;
+
+	if (glob("/proc/[0-9]*/task/*/stack", 0, NULL, &found))
+		return;
+	for (i = 0; i < found.gl_pathc; i++) {
+		/* It may have ended since. */
+		stack = fopen(found.gl_pathv[i], "re");
+		if (!stack)
+			continue;
+		fprintf(out, "# %s\n", found.gl_pathv[i]);
+		while (fgets(line, sizeof(line), stack))
+			fprintf(out, "#   %s", line);
+		fclose(stack);
+	}
+	globfree(&found);
+}
+
 /*
  * End whatever a test has left behind; PID 1 is spared.  A task that hangs in
- * the kernel is not waited for: the results of this run are to be seen.
+ * the kernel is not waited for: the results of this run are to be seen, and where
+ * it hangs.
  */
 static bool kill_the_rest(void)
 {
@@ -206,8 +231,10 @@ static bool kill_the_rest(void)
 	while ((pid = waitpid(-1, NULL, WNOHANG)) >= 0) {
 		if (pid)
 			continue;
-		if (now() - start > 30)
+		if (now() - start > 60) {
+			print_stacks();
 			return false;
+		}
 		usleep(10000);
 	}
 	return true;

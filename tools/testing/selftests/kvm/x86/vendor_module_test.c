@@ -9,6 +9,9 @@
  * writing, until no pinned task is left on it.  If the loader is pinned while it
  * sets up the module, the two wait for each other for ever.
  *
+ * Tasks that wait for each other do not run at all.  On a slow machine, where the
+ * other two may hold up the loader for long, it does run, and nothing is wrong.
+ *
  * The module must be loaded, so that the library knows what it runs on, and not
  * in use.  In the end it is loaded again, with its default parameters.
  */
@@ -34,7 +37,7 @@
 
 #define ONLINE		"/sys/devices/system/cpu/cpu%d/online"
 
-/* No loop may stand still for that many seconds, however slow the machine. */
+/* No loop may stand still, without its thread being scheduled, for so many seconds. */
 #define MAX_STALL	30
 
 enum loop {
@@ -51,7 +54,7 @@ static struct state {
 	atomic_int rounds[NR_LOOPS];
 	atomic_int failed[NR_LOOPS];
 	atomic_int last_errno[NR_LOOPS];
-	atomic_int loader;
+	atomic_int thread[NR_LOOPS];
 	atomic_bool stop;
 } *state;
 
@@ -188,6 +191,7 @@ static void *hotplug(void *arg)
 {
 	int err;
 
+	state->thread[HOTPLUGS] = syscall(__NR_gettid);
 	while (!state->stop) {
 		err = set_online(other_cpu, "0");
 		count(HOTPLUGS, err ?: set_online(other_cpu, "1"));
@@ -195,16 +199,23 @@ static void *hotplug(void *arg)
 	return NULL;
 }
 
+/*
+ * A loader that is moved all the time gets nothing done: leave it where it is for
+ * as long as the move took.
+ */
 static void *move(void *loader)
 {
 	int round, err;
+	double start;
 
+	state->thread[MOVES] = syscall(__NR_gettid);
 	for (round = 0; !state->stop; round++) {
+		start = now();
 		/* EINVAL: that CPU is offline just now. */
 		err = __pin_task_to_cpu(*(pthread_t *)loader, round & 1 ? other_cpu : 0);
 		if (err != EINVAL)
 			count(MOVES, err);
-		usleep(100);
+		usleep(100 + (now() - start) * 1000000);
 	}
 	return NULL;
 }
@@ -213,7 +224,7 @@ static void run_loops(void)
 {
 	pthread_t threads[2], loader = pthread_self();
 
-	state->loader = syscall(__NR_gettid);
+	state->thread[LOADS] = syscall(__NR_gettid);
 	pthread_create(&threads[0], NULL, hotplug, NULL);
 	pthread_create(&threads[1], NULL, move, &loader);
 
@@ -225,6 +236,25 @@ static void run_loops(void)
 	pthread_join(threads[0], NULL);
 	pthread_join(threads[1], NULL);
 	exit(0);
+}
+
+/* How often the thread of @loop has been scheduled, 0 if it has not begun or has ended. */
+static unsigned long nr_switches(pid_t pid, enum loop loop)
+{
+	unsigned long nr, sum = 0;
+	char path[64], line[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, state->thread[loop]);
+	file = fopen(path, "r");
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "voluntary_ctxt_switches: %lu", &nr) == 1 ||
+		    sscanf(line, "nonvoluntary_ctxt_switches: %lu", &nr) == 1)
+			sum += nr;
+	}
+	if (file)
+		fclose(file);
+	return sum;
 }
 
 /* In which function of the kernel each thread of @pid waits. */
@@ -241,7 +271,7 @@ static void print_waiters(pid_t pid)
 		if (entry->d_name[0] == '.')
 			continue;
 		ksft_print_msg("thread %s%s:\n", entry->d_name,
-			       atoi(entry->d_name) == state->loader ? ", the loader" : "");
+			       atoi(entry->d_name) == state->thread[LOADS] ? ", the loader" : "");
 		snprintf(path, sizeof(path), "/proc/%d/task/%s/stack", pid, entry->d_name);
 		file = fopen(path, "r");
 		while (file && fgets(line, sizeof(line), file))
@@ -271,6 +301,7 @@ static bool all_made(int rounds)
  */
 static void test_hotplug(double seconds, int min_rounds)
 {
+	unsigned long nr, switches[NR_LOOPS] = {};
 	int seen[NR_LOOPS] = {}, stuck = -1, status = -1, i;
 	double start = now(), moved[NR_LOOPS];
 	bool ended = false;
@@ -291,8 +322,10 @@ static void test_hotplug(double seconds, int min_rounds)
 			state->stop = true;
 
 		for (i = 0; i < NR_LOOPS; i++) {
-			if (seen[i] != state->rounds[i]) {
+			nr = nr_switches(pid, i);
+			if (seen[i] != state->rounds[i] || switches[i] != nr) {
 				seen[i] = state->rounds[i];
+				switches[i] = nr;
 				moved[i] = now();
 			} else if (now() - moved[i] > MAX_STALL) {
 				stuck = i;
