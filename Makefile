@@ -136,10 +136,10 @@ base-tree: compose
 debug-image: compose
 	@scripts/cached_image.sh $(TREE) $(DEBUG_OUT) $(CONFIG) configs/debug.config
 
-debug: debug-image ## the series' own tests on amd with KASAN, lockdep and kmemleak
+debug: debug-image ## the series' own tests but guest_boot_test, on amd with KASAN, lockdep and kmemleak
 	@$(RUN) --engine amd --set debug $(call ON,$(DEBUG_OUT))
 
-debug-full: debug-image ## the same, mainline's quick tests, and every allocation failing once
+debug-full: debug-image ## and that one, mainline's quick tests, and every allocation failing once
 	@$(RUN) --engine amd --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
 
 kcsan-image: compose

@@ -28,11 +28,12 @@ from series import BASE, Failed, MAIN, ROOT, run_main
 EXPECTED = ROOT / "tests/expected"
 # The sets of the tests that are not ours.
 MAINLINE = {"quick", "full"}
-SETS = {"quick": {"all", "quick", "own", "nodebug", "both", "transport"},
-        "full": {"all", "quick", "full", "own", "nodebug", "both", "transport", "deep"},
+SETS = {"quick": {"all", "quick", "own", "boots", "nodebug", "both", "transport"},
+        "full": {"all", "quick", "full", "own", "boots", "nodebug", "both", "transport",
+                 "deep"},
         "debug": {"all", "own", "debug"},
-        "debug-full": {"all", "quick", "own", "faults", "debug"},
-        "kcsan": {"all", "own"},
+        "debug-full": {"all", "quick", "own", "boots", "faults", "debug"},
+        "kcsan": {"all", "own", "boots"},
         "base": {"all", "both"},
         "fuzz": {"all", "fuzz"},
         "soak": {"all", "soak"},
@@ -385,7 +386,7 @@ def main():
         raise Failed(f"ENGINE={unknown[0]}: no such engine; there are: {' '.join(ENGINES)}")
     sets = SETS["full"] | SETS[args.set] if args.tests else set(SETS[args.set])
     if args.base_only:
-        sets -= {"own", "nodebug", "both", "transport"}
+        sets -= {"own", "boots", "nodebug", "both", "transport"}
     if not args.base:
         sets.discard("deep")
     if BASE != MAIN and not args.tests and not args.base_only:

@@ -22,7 +22,7 @@ from passed import PASSED, digest, has_passed, remember  # noqa: E402
 from series import BASE, Failed, git, run_main  # noqa: E402
 
 FRAGMENTS = [ROOT / "configs/kvm.config", ROOT / "configs/series.config"]
-SETS = {"all", "own", "nodebug"}
+SETS = {"all", "own", "boots", "nodebug"}
 
 
 def fragments(tree, out):

@@ -25,7 +25,7 @@ from engines import ENGINES  # noqa: E402
 from series import BASE, Failed, load, run_main  # noqa: E402
 
 CONFIG = ["kvm.config", "series.config", "coverage.config"]
-SETS = {"all", "own", "nodebug"}
+SETS = {"all", "own", "boots", "nodebug"}
 EXCUSES = ROOT / "tests/expected/uncovered"
 GOAL = 0.95
 # Of the machine, and in parts of a guest: when it ended, which part of how much
