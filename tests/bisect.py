@@ -37,8 +37,18 @@ def fragments(tree, out):
     return [FRAGMENTS[0], own]
 
 
+def drop_later_programs(tree, out):
+    """A run that was interrupted may have left programs of later commits."""
+    for directory in (".", "x86"):
+        sources = tree / "tools/testing/selftests/kvm" / directory
+        for file in (out / "selftests" / directory).glob("*"):
+            if file.is_file() and not file.suffix and not (sources / f"{file.name}.c").is_file():
+                file.unlink()
+
+
 def build(tree, out):
     """Why it does not build, or nothing."""
+    drop_later_programs(tree, out)
     done = subprocess.run([ROOT / "scripts/build.sh", tree, out, *fragments(tree, out)],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           errors="replace", check=False)
