@@ -547,6 +547,14 @@ int main(int argc, char *argv[])
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_EXIT_HYPERCALL));
 	TEST_REQUIRE(kvm_check_cap(KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_FIX_HYPERCALL_INSN);
 
+	/* As of a distribution: its boots have nothing to tell of early requests. */
+	if (!options.show && !options.injected_only &&
+	    !linux_guest_symbol(options.symbols, "early_hypercalls", NULL)) {
+		ksft_print_msg("%s is without CONFIG_KVM_GUEST_HYPERCALL_KUNIT_TEST: only -i\n",
+			       options.kernel);
+		options.injected_only = true;
+	}
+
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
 		nr_tests += is_wanted(&scenarios[i]);
 
