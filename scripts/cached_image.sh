@@ -18,7 +18,7 @@ fi
 key=$({
 	git -C "$tree" rev-parse 'HEAD^{tree}'
 	cat "$here/cached_image.sh" "$here/build.sh" "$here/config.py" "$here/kmake.sh" \
-		"$here/boot/init.c" "$@"
+		"$here/cc.sh" "$here/boot/init.c" "$@"
 	gcc --version
 	ld --version
 	ldd --version

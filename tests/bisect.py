@@ -148,8 +148,8 @@ def main(out, which):
     git(series, "worktree", "prune")
     if not tree.exists():
         git(series, "worktree", "add", "-q", "--detach", str(tree), "base")
-    rules = [f.read_bytes() for f in (*FRAGMENTS, ROOT / "tests/expected/amd",
-                                      ROOT / "scripts/build.sh")]
+    rules = [f.read_bytes() for f in (*FRAGMENTS, ROOT / "tests/expected/amd", *(
+        ROOT / f"scripts/{name}.sh" for name in ("build", "kmake", "cc")))]
     bad, started = 0, time.monotonic()
     for number, commit in enumerate(commits[first - 1:last], first):
         begun = time.monotonic()

@@ -790,6 +790,20 @@ class OnlyOnce(Sandbox):
                            env={"PATH": f"{self.temp}/bin:{os.environ['PATH']}"}), "no space")
         self.assertEqual(list((self.temp / "cache/kvm-coco/images").glob("*.tar.gz")), [])
 
+    def test_an_object_with_other_data_is_no_old_one(self):
+        self.write_kernel(self.temp / "objects", {
+            "Makefile": "all:; cp $(DATA) data\n"
+                        "\tfor f in piggy.S kernel/configs.c; do "
+                        "$(CC) -Wp,-MMD,$$f.d -c -o $$f.o $$f || exit; done\n",
+            "piggy.S": '.incbin "data"\n', "kernel/configs.c": 'asm(".incbin \\"data\\"");\n',
+            "first": "a kernel\n", "second": "another\n"})
+        for data in ("first", "second", "first"):
+            self.good(self.call("scripts/kmake.sh", self.temp, "-C", self.temp / "objects",
+                                f"DATA={data}"))
+            for name in ("piggy.S.o", "kernel/configs.c.o"):
+                self.assertIn((self.temp / "objects" / data).read_bytes(),
+                              (self.temp / "objects" / name).read_bytes())
+
     def test_checkpatch_repeats_only_what_has_not_passed(self):
         for known in (0, 2):
             done = self.call(sys.executable, "tests/checkpatch.py", self.tree)
