@@ -549,7 +549,7 @@ int main(int argc, char *argv[])
 
 	/* As of a distribution: its boots have nothing to tell of early requests. */
 	if (!options.show && !options.injected_only &&
-	    !linux_guest_symbol(options.symbols, "early_hypercalls", NULL)) {
+	    !find_symbol("early_hypercalls", NULL)) {
 		ksft_print_msg("%s is without CONFIG_KVM_GUEST_HYPERCALL_KUNIT_TEST: only -i\n",
 			       options.kernel);
 		options.injected_only = true;
