@@ -28,9 +28,10 @@ from series import BASE, Failed, MAIN, ROOT, run_main
 EXPECTED = ROOT / "tests/expected"
 # The sets of the tests that are not ours.
 MAINLINE = {"quick", "full"}
-SETS = {"quick": {"all", "quick", "own", "boots", "nodebug", "both", "transport"},
-        "full": {"all", "quick", "full", "own", "boots", "nodebug", "both", "transport",
-                 "deep"},
+# Those of ours that take minutes at most, on a kernel without checkers.
+OWN = {"own", "boots", "nodebug"}
+SETS = {"quick": {"all", "quick", "both", "transport"} | OWN,
+        "full": {"all", "quick", "full", "both", "transport", "deep"} | OWN,
         "debug": {"all", "own", "debug"},
         "debug-full": {"all", "quick", "own", "boots", "faults", "debug"},
         "kcsan": {"all", "own", "boots"},
@@ -386,7 +387,7 @@ def main():
         raise Failed(f"ENGINE={unknown[0]}: no such engine; there are: {' '.join(ENGINES)}")
     sets = SETS["full"] | SETS[args.set] if args.tests else set(SETS[args.set])
     if args.base_only:
-        sets -= {"own", "boots", "nodebug", "both", "transport"}
+        sets -= OWN | {"both", "transport"}
     if not args.base:
         sets.discard("deep")
     if BASE != MAIN and not args.tests and not args.base_only:

@@ -22,7 +22,6 @@ from passed import PASSED, digest, has_passed, remember  # noqa: E402
 from series import BASE, Failed, git, run_main  # noqa: E402
 
 FRAGMENTS = [ROOT / "configs/kvm.config", ROOT / "configs/series.config"]
-SETS = {"all", "own", "boots", "nodebug"}
 
 
 def fragments(tree, out):
@@ -100,7 +99,7 @@ def test(out, commit):
     modules = [f for f in sorted((image / "modules").iterdir()) if f.name != "kvm-intel.ko"]
     kernel = digest(*[f.read_bytes() for f in [image / "bzImage", *modules]])
     plan, keys, known = [], {}, 0
-    for item in available(run.read_expected("amd", SETS), image):
+    for item in available(run.read_expected("amd", {"all"} | run.OWN), image):
         if not isinstance(item, str):
             needs = [image / name for name in run.NEEDS.get(item.name, {})
                      if (image / str(name)).is_file()]

@@ -25,7 +25,6 @@ from engines import ENGINES  # noqa: E402
 from series import BASE, Failed, load, run_main  # noqa: E402
 
 CONFIG = ["kvm.config", "series.config", "coverage.config"]
-SETS = {"all", "own", "boots", "nodebug"}
 EXCUSES = ROOT / "tests/expected/uncovered"
 GOAL = 0.95
 # Of the machine, and in parts of a guest: when it ended, which part of how much
@@ -69,7 +68,7 @@ def build(tree, out, files):
 
 def run_tests(out):
     """Machines that have ended, and what failed in them."""
-    plans = {name: run.read_expected(name, SETS) + ["gcov"] for name in ENGINES}
+    plans = {name: run.read_expected(name, {"all"} | run.OWN) + ["gcov"] for name in ENGINES}
     args = argparse.Namespace(build=out / "image", init=out / "image/init", base=None, guest=None,
                               run_dir=out / "run", limit=3600)
     machines, why = {}, []

@@ -226,6 +226,10 @@ static void test_vms(struct pages *pages)
 	struct kvm_vm *irqchip, *nested, *plain, *more[MAX_MORE_VMS];
 	int nr_more = 0;
 
+	/* vm_create() would do so, but not for VMs without memory. */
+	kvm_set_files_rlimit(NR_IRQCHIP_VCPUS * (1 + MAX_MORE_VMS) +
+			     NR_NESTED_VCPUS + NR_PLAIN_VCPUS);
+
 	forget(pages);
 	irqchip = create_vm(true, false, NR_IRQCHIP_VCPUS);
 	nested = create_vm(true, true, NR_NESTED_VCPUS);
