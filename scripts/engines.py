@@ -25,6 +25,9 @@ END_MARKER = b"# end of plan"
 # of KVM ends by a triple fault.  Debian's 7.2 and 10.0 both do it.
 TCG = ["-accel", "tcg,thread=multi", "-smp", "3"]
 FIRST_TEST_CPU = "first_test_cpu=1"
+# The TSC is the host's clock.  What the kernel measures it with is late if the host is busy,
+# and the kernel would take the TSC for the one that is wrong.
+TSC = "tsc=reliable"
 # Software SEV VMs need 48 bits of physical addresses.
 AMD = ["-cpu", "EPYC,+svm,+npt,phys-bits=48", "-m", "3G"]
 # For -accel kvm: this machine's own CPU
@@ -81,7 +84,7 @@ def qemu(run_dir, kernel, initrd, cmdline=CMDLINE, accel=TCG, cpu=AMD, extra=())
     """AMD SVM under QEMU's TCG, unless ACCEL and CPU say otherwise."""
     need("qemu-system-x86_64", "qemu-system-x86")
     if accel is TCG:
-        cmdline += f" {FIRST_TEST_CPU}"
+        cmdline += f" {FIRST_TEST_CPU} {TSC}"
     return ["qemu-system-x86_64", "-nodefaults", "-no-user-config",
             "-display", "none", "-monitor", "none", "-no-reboot",
             *accel, *cpu, "-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline,

@@ -644,6 +644,19 @@ class Engine(Sandbox):
         self.bad(self.second_run("not ok", "not ok"), "0 passed, 1 failed, 0 skipped", "2nd",
                  "amd-again: x86/fix_hypercall_test: fail")
 
+    def test_one_of_three_tries_has_to_pass(self):
+        other = " 2 selftests: kvm: x86/fix_hypercall_test # exit=254"
+        for tries, status in ((("ok", "not ok"), 0), (("not ok", "ok"), 0),
+                              (("not ok", "not ok"), 1)):
+            more = "".join(f"echo '{word}{other}' >>results; " for word in tries)
+            done = self.second_run("not ok", "not ok",
+                                   then=f"case $PWD in *-again) {more} ;; esac; {self.END}")
+            self.assertEqual(done.returncode, status, done.stdout)
+            self.assertIn(f"{1 - status} passed, {status} failed, 0 skipped", done.stdout)
+        plan = subprocess.run("zcat run/amd-again/initrd | cpio -i --to-stdout plan", shell=True,
+                              cwd=self.temp, capture_output=True, text=True, check=True).stdout
+        self.assertEqual(plan.count("fix_hypercall_test"), 3, plan)
+
     def test_a_splat_of_either_machine_counts(self):
         for machine in ("amd", "amd-again"):
             out = self.second_run("not ok", "ok", then=f"case $PWD in */{machine}) "

@@ -356,6 +356,29 @@ static void spare_cpus(void)
 		step_failed("first_test_cpu", errno);
 }
 
+/*
+ * For the first seconds the clock source is tsc-early, until the kernel knows the TSC's rate
+ * better.  A test of clocks that starts before skips, or sees the rate change.
+ */
+static void wait_for_clock(void)
+{
+	static const char path[] =
+		"/sys/devices/system/clocksource/clocksource0/current_clocksource";
+	char name[32];
+	int tries;
+
+	for (tries = 0; tries < 200; tries++) {
+		FILE *file = fopen(path, "re");
+		bool early = file && fgets(name, sizeof(name), file) && !strcmp(name, "tsc-early\n");
+
+		if (file)
+			fclose(file);
+		if (!early)
+			return;
+		usleep(50000);
+	}
+}
+
 static void open_result_port(void)
 {
 	int fd = open("/dev/ttyS1", O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -400,6 +423,7 @@ int main(void)
 
 	fprintf(out, "TAP version 13\n");
 	spare_cpus();
+	wait_for_clock();
 	plan = fopen("/plan", "re");
 	if (!plan)
 		step_failed("open /plan", errno);
