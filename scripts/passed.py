@@ -59,6 +59,8 @@ READ_BY = [(r"(patches/[^c]|arch|include|Documentation|tools)|scripts/bases", ("
            (r"scripts/cached_image", ("debug-full", "soak", "kcsan")),
            (r"scripts/passed", ("configs", "bisect")),
            (r"tests/expected|scripts/(run|engines|boot)", MACHINES),
+           # All but coccicheck and bases use them.
+           (r"scripts/(kmake|cc\.)", (*KERNEL, "htmldocs", *MACHINES)),
            # make check's own, and messages for people
            (r"tests/(bench|check\.sh|checkpatch|lint|shared_ranges|syzkaller|test_driver|transport|uapi)|"
             r"scripts/(bench|deps|mail|refresh|apply|records|shell)|"

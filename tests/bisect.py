@@ -148,7 +148,8 @@ def main(out, which):
     if not tree.exists():
         git(series, "worktree", "add", "-q", "--detach", str(tree), "base")
     rules = [f.read_bytes() for f in (*FRAGMENTS, ROOT / "tests/expected/amd", *(
-        ROOT / f"scripts/{name}.sh" for name in ("build", "kmake", "cc")))]
+        ROOT / "scripts" / name for name in ("build.sh", "config.py", "kmake.sh", "cc.sh",
+                                             "boot/init.c")))]
     bad, started = 0, time.monotonic()
     for number, commit in enumerate(commits[first - 1:last], first):
         begun = time.monotonic()
