@@ -51,11 +51,18 @@ def build(tree, out):
     done = subprocess.run([ROOT / "scripts/build.sh", tree, out, *fragments(tree, out)],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           errors="replace", check=False)
-    (out / "log/build.log").write_text(done.stdout + done.stderr)
+    said = done.stdout + done.stderr
+    (out / "log/build.log").write_text(said)
     if done.returncode:
-        lines = [line for line in (done.stdout + done.stderr).splitlines()
-                 if re.search(r"error:|undefined ref|warning:|did not take", line)]
-        return lines[0].strip() if lines else f"see {out}/log/build.log"
+        # make goes on with other files after an error, for more lines than are shown.
+        log = re.search(r"all of it is in (.+)", said)
+        if log:
+            said += Path(log[1]).read_text(errors="replace")
+        for pattern in (r"(?i:\berror): |undefined ref|did not take", r"warning: "):
+            for line in said.splitlines():
+                if re.search(pattern, line):
+                    return line.strip()
+        return f"see {out}/log/build.log"
     # Mainline's own programs may warn; those of the series must not.
     ours = set(git(tree, "diff", "--name-only", "base", "HEAD").split())
     for line in (out / "log/selftests.log").read_text(errors="replace").splitlines():
