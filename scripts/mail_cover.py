@@ -60,7 +60,8 @@ def generated(out, state, patches, mine, news):
     problems, now = [], records.state(out)
     told = (f"Linux {state.state['version']} ({state.state['origin']}) with the series, "
             f"tree {now[:12]}:")
-    return {"tests": textwrap.fill(told, 76, break_on_hyphens=False) + "\n\n" + record(problems, records.tests, out, now),
+    return {"tests": textwrap.fill(told, 76, break_on_hyphens=False) + "\n\n" +
+                     record(problems, records.tests, out, now),
             "bench": record(problems, records.bench, out, now), "changes": news,
             "patches": summary(patches, mine) + "\n\n" +
                        diffstat(state.path, mine, len(mine) == len(patches))}, problems

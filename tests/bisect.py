@@ -58,7 +58,7 @@ def build(tree, out):
         log = re.search(r"all of it is in (.+)", said)
         if log:
             said += Path(log[1]).read_text(errors="replace")
-        for pattern in (r"(?i:\berror): |undefined ref|did not take", r"warning: "):
+        for pattern in (r"(?i:error:)|undefined ref|did not take", r"warning:"):
             for line in said.splitlines():
                 if re.search(pattern, line):
                     return line.strip()
