@@ -31,7 +31,7 @@ DEB_OUT   := $(O)/deb
 # make deb-boot: a small kernel, beside the packages that make deb has built.
 BOOT_OUT  := $(O)/deb-boot
 
-RUN   = python3 scripts/run.py --engine "$(ENGINE)" --tests "$(TESTS)"
+RUN   = python3 -m scripts.machine.run --engine "$(ENGINE)" --tests "$(TESTS)"
 ON    = --build $(1)/image --init $(1)/image/init --run-dir $(1)/run
 
 export V KERNEL_SRC LLVM BASE
@@ -52,18 +52,18 @@ help: ## this list
 	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  COMMITS=FIRST-LAST  KCONFIG=file  SEED=n  SECONDS=n'
 	@echo '         VERSION=N  GROUP=all|guest|host|selftests  BASE_COMMIT=ID  V=1  O=dir  BASE=7.2  KERNEL_SRC=...'
 
-deps: ## install the packages of scripts/deps.list that are missing
-	@scripts/deps.sh
+deps: ## install the packages of scripts/packages/deps.list that are missing
+	@scripts/packages/deps.sh
 
 checkers: deps
-	@scripts/deps.sh deps-checkers.list
+	@scripts/packages/deps.sh deps-checkers.list
 
 lint: deps ## shellcheck, python syntax, one SPDX line in every file
-	@tests/lint.sh
+	@tests/lint/check.sh
 
 ifndef KVM_COCO_LOCKED
 $(TARGETS):
-	+@scripts/locked.sh $(O) $(MAKE) $@
+	+@scripts/build/locked.sh $(O) $(MAKE) $@
 else
 
 kselftest: options $(if $(BASE_ONLY),base-build,build) ## fetch, compose, build, boot both engines, run the quick tests
@@ -92,49 +92,49 @@ soak: debug-image build ## half an hour of all at once on the debug kernel, whos
 		--guest $(O)/image $(call ON,$(DEBUG_OUT))
 
 pinning: build ## vendor_module_test has to fail on a KVM that is set up by a pinned task
-	@tests/vendor_module/check.sh $(O)
+	@tests/pinning/check.sh $(O)
 
 transport: build ## without the new exits, TDVMCALLs exit as with the transport alone
-	@tests/transport.sh $(O)
+	@tests/transport/check.sh $(O)
 
 firmware: build ## the kernel and OVMF negotiate live migration, over two boots
-	@python3 tests/firmware/check.py $(O)
+	@python3 -m tests.firmware.check $(O)
 
 uapi: compose ## the header for VMMs alone, as C and C++, for 32 and 64 bits
-	@tests/uapi.sh $(TREE)
+	@tests/uapi/uapi.sh $(TREE)
 
 shared-ranges: compose ## the selftests' list of shared ranges on the host, with sanitizers
-	@tests/shared_ranges.sh $(TREE)
+	@tests/shared_ranges/check.sh $(TREE)
 
 compose: deps ## base + series as a git branch in build/linux-7.3 (BASE=7.2: build/7.2/linux-7.2)
-	@python3 scripts/compose.py $(O)
+	@python3 -m scripts.series.compose $(O)
 
 bases: deps ## compose the series on every base that can be had now (half an hour)
-	@python3 scripts/bases.py $(O)
+	@python3 -m scripts.series.bases $(O)
 
 refresh: deps ## commits in build/linux-7.3 back to patches/ and mirror files (BASE=7.2: to patches/v7.2/)
-	@python3 scripts/refresh.py $(O)
+	@python3 -m scripts.series.refresh $(O)
 
 apply: deps ## the series on a tree of yours: KDIR=~/linux
-	@python3 scripts/apply.py "$(KDIR)"
+	@python3 -m scripts.series.apply "$(KDIR)"
 
 build: compose ## kernel, modules and selftests of the series
-	@scripts/build.sh $(TREE) $(O) $(CONFIG)
-	@python3 scripts/added_objects.py $(O)
+	@scripts/build/build.sh $(TREE) $(O) $(CONFIG)
+	@python3 -m scripts.build.added_objects $(O)
 
 base-build: base-tree
-	@scripts/build.sh $(BASE_OUT)/linux-$(BASE) $(BASE_OUT) configs/kvm.config
+	@scripts/build/build.sh $(BASE_OUT)/linux-$(BASE) $(BASE_OUT) configs/kvm.config
 
 # What boots of it, and nothing else.
 base-image: base-tree
-	@scripts/cached_image.sh $(BASE_OUT)/linux-$(BASE) $(BASE_OUT) configs/kvm.config
+	@scripts/build/cached_image.sh $(BASE_OUT)/linux-$(BASE) $(BASE_OUT) configs/kvm.config
 
 base-tree: compose
 	@[ -d $(BASE_OUT)/linux-$(BASE) ] || git -C $(TREE) worktree add -q --detach $(BASE_OUT)/linux-$(BASE) base
 	@git -C $(BASE_OUT)/linux-$(BASE) checkout -q --detach base
 
 debug-image: compose
-	@scripts/cached_image.sh $(TREE) $(DEBUG_OUT) $(CONFIG) configs/debug.config
+	@scripts/build/cached_image.sh $(TREE) $(DEBUG_OUT) $(CONFIG) configs/debug.config
 
 debug: debug-image ## the series' own tests but guest_boot_test, on amd with KASAN, lockdep and kmemleak
 	@$(RUN) --engine amd --set debug $(call ON,$(DEBUG_OUT))
@@ -143,77 +143,77 @@ debug-full: debug-image ## and that one, mainline's quick tests, and every alloc
 	@$(RUN) --engine amd --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
 
 kcsan-image: compose
-	@scripts/cached_image.sh $(TREE) $(KCSAN_OUT) $(CONFIG) configs/kcsan.config
+	@scripts/build/cached_image.sh $(TREE) $(KCSAN_OUT) $(CONFIG) configs/kcsan.config
 
 kcsan: kcsan-image ## the series' own tests on amd with KCSAN
 	@$(RUN) --engine amd --set kcsan --patience 5 $(call ON,$(KCSAN_OUT))
 
 coverage: compose ## which lines and branches of the added files the tests execute
-	@python3 tests/coverage/check.py $(O)
+	@python3 -m tests.coverage.check $(O)
 
 boot: options build ## boot one engine and run TESTS= on it
 	@$(RUN) --set quick $(call ON,$(O))
 
 shell: build ## an interactive shell on the amd engine (QEMU's console, Ctrl-A X ends it)
-	@scripts/shell.sh $(O)/image
+	@scripts/machine/shell.sh $(O)/image
 
 checkpatch: compose ## checkpatch.pl --strict on every commit
-	@python3 tests/checkpatch.py $(TREE)
+	@python3 -m tests.checkpatch.check $(TREE)
 
 w1: base-tree checkers ## W=1: warnings that the base does not have (also: sparse, clang, coccicheck)
-	@python3 tests/checkers.py $@ $(O)
+	@python3 -m tests.checkers.check $@ $(O)
 
 sparse: build base-build checkers ## C=2 with endian checks: findings that the base does not have
-	@python3 tests/checkers.py $@ $(O)
+	@python3 -m tests.checkers.check $@ $(O)
 
 clang: base-tree checkers ## a packaged clang: warnings that the base does not have
-	@python3 tests/checkers.py $@ $(O)
+	@python3 -m tests.checkers.check $@ $(O)
 
 coccicheck: base-tree checkers ## the kernel's semantic patches: findings that the base does not have
-	@python3 tests/checkers.py $@ $(O)
+	@python3 -m tests.checkers.check $@ $(O)
 
 configs: base-tree ## a table of configurations: each builds without a warning
-	@python3 tests/configs.py $(O)
+	@python3 -m tests.configs.check $(O)
 
 htmldocs: base-tree checkers ## the pages of the series as HTML: warnings that the base does not have
-	@python3 tests/checkers.py $@ $(O)
+	@python3 -m tests.checkers.check $@ $(O)
 
 bisect: compose ## every commit builds, boots and passes its tests (hours; COMMITS=FIRST-LAST)
-	@python3 tests/bisect.py $(O) $(COMMITS)
+	@python3 -m tests.bisect.check $(O) $(COMMITS)
 
 mail: compose ## the series as checked mails in build/mail; sends nothing (VERSION=N GROUP= BASE_COMMIT=)
-	@scripts/deps.sh deps-mail.list
-	@python3 scripts/mail.py $(O) --version "$(VERSION)" --group "$(GROUP)" --base-commit "$(BASE_COMMIT)"
+	@scripts/packages/deps.sh deps-mail.list
+	@python3 -m scripts.mail.mail $(O) --version "$(VERSION)" --group "$(GROUP)" --base-commit "$(BASE_COMMIT)"
 
 kselftest-install: build ## a tarball of the selftests for a host that runs the composed kernel
-	@scripts/install.sh $(TREE) $(O)
+	@scripts/build/install.sh $(TREE) $(O)
 
 deb: compose deb-deps ## kernel packages for a machine with the hardware, of its configuration or KCONFIG=
-	@PAHOLE=pahole python3 scripts/deb_config.py $(TREE) $(DEB_OUT)/kernel "$(KCONFIG)"
-	@scripts/deb.sh $(TREE) $(DEB_OUT)
+	@PAHOLE=pahole python3 -m scripts.build.deb_config $(TREE) $(DEB_OUT)/kernel "$(KCONFIG)"
+	@scripts/build/deb.sh $(TREE) $(DEB_OUT)
 
 deb-boot: need-root deb-deps kselftest-install ## such a package in a Debian system, booted on amd, with selftests
-	@python3 scripts/config.py $(TREE) $(BOOT_OUT)/small $(CONFIG) tests/deb/boot.config
-	@PAHOLE=pahole python3 scripts/deb_config.py $(TREE) $(BOOT_OUT)/kernel $(BOOT_OUT)/small/.config
-	@scripts/deb.sh $(TREE) $(BOOT_OUT)
-	@python3 tests/deb/check.py $(BOOT_OUT) $(O)/kvm-selftests.tar.gz
+	@python3 -m scripts.build.config $(TREE) $(BOOT_OUT)/small $(CONFIG) tests/deb/boot.config
+	@PAHOLE=pahole python3 -m scripts.build.deb_config $(TREE) $(BOOT_OUT)/kernel $(BOOT_OUT)/small/.config
+	@scripts/build/deb.sh $(TREE) $(BOOT_OUT)
+	@python3 -m tests.deb.check $(BOOT_OUT) $(O)/kvm-selftests.tar.gz
 
 need-root:
 	@[ "$$(id -u)" = 0 ] || { echo "make: debootstrap and chroot need root" >&2; exit 1; }
 
 deb-deps: deps
-	@scripts/deps.sh deps-deb.list
+	@scripts/packages/deps.sh deps-deb.list
 
 driver-tests: deps ## the driver's own tests: bad input, round trips
-	@scripts/deps.sh deps-mail.list
-	@python3 tests/test_driver.py
+	@scripts/packages/deps.sh deps-mail.list
+	@python3 -m tests.driver.test_driver
 
 # The series with the base's configuration, to be compared with it.
 plain-build: compose
-	@scripts/build.sh $(TREE) $(O)/plain configs/kvm.config
+	@scripts/build/build.sh $(TREE) $(O)/plain configs/kvm.config
 
 bench: build base-build plain-build ## the series against the unpatched base in one run: bench.txt, bench.svg
-	@python3 scripts/bench.py $(O)
+	@python3 -m scripts.bench.bench $(O)
 
 clean: ## remove the build directory (the cache of bases and objects stays)
 	rm -rf $(O)/*

@@ -42,21 +42,21 @@ step() {
 
 # slow NAME COMMAND...: a step of "full", or a line that says when it last passed.
 slow() {
-	when=$(scripts/passed.py "$out" has "$@")
+	when=$(python3 -m scripts.results.passed "$out" has "$@")
 	if [ -z "$full" ]; then
 		echo "left to make check-full: $1, ${when:+passed }${when:-not yet passed} with this content"
 	elif [ -n "$when" ]; then
 		number=$((number + 1)) passed=$((passed + 1))
 		echo "== [$number/$total] $1: passed $when with this content"
 	else
-		step "$@" && scripts/passed.py "$out" remember "$@"
+		step "$@" && python3 -m scripts.results.passed "$out" remember "$@"
 	fi
 }
 
 step lint make lint
 step driver-tests make driver-tests
 if step build make build; then
-	state=$(python3 scripts/records.py "$out")
+	state=$(python3 -m scripts.results.records "$out")
 	step checkpatch make checkpatch
 	step uapi make uapi
 	step shared-ranges make shared-ranges

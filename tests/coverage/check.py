@@ -18,14 +18,13 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-import run  # noqa: E402
-from engines import ENGINES  # noqa: E402
-from series import BASE, Failed, load, run_main  # noqa: E402
+from scripts.machine import run
+from scripts.machine.engines import ENGINES
+from scripts.common import BASE, Failed, run_main, ROOT
+from scripts.series.patches import load
 
 CONFIG = ["kvm.config", "series.config", "coverage.config"]
-EXCUSES = ROOT / "tests/expected/uncovered"
+EXCUSES = ROOT / "tests/coverage/uncovered"
 GOAL = 0.95
 # Of the machine, and in parts of a guest: when it ended, which part of how much
 COUNTS = re.compile(rb"^# gcov \S*?/(arch/\S+)\.gcda ([0-9a-f]*)\r?$", re.M)
@@ -55,7 +54,7 @@ def build(tree, out, files):
         (out / "kernel" / name).unlink(missing_ok=True)
     for name in ("guest", "uart"):
         compile_c("-c", "-o", out / f"{name}.o", Path(__file__).with_name(f"{name}.c"))
-    done = subprocess.run([ROOT / "scripts/build.sh", tree, out,
+    done = subprocess.run([ROOT / "scripts/build/build.sh", tree, out,
                            *[ROOT / "configs" / name for name in CONFIG]], check=False,
                           env={**os.environ, "KERNEL_ARGS": " ".join(objects), "TEST_LIBS":
                                f"{out}/uart.o -Wl,--wrap=linux_guest_uart_write"})

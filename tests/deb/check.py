@@ -11,11 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-from root import ROOT, make_disk, say
+from tests.deb.root import ROOT, make_disk, say
 
-from engines import CMDLINE, Machine, need, qemu
-from run import parse, splats
-from series import Failed, run_main
+from scripts.machine.engines import CMDLINE, Machine, need, qemu
+from scripts.machine.run import parse, splats
+from scripts.common import Failed, run_main
 
 LIMIT = 900
 # As a user would load them; the parameter stands for a host with SNP.

@@ -8,10 +8,9 @@ import tarfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-from base import CACHE, mirrors, room, sha256  # noqa: E402
-from series import Failed  # noqa: E402
+from scripts.common import CACHE
+from scripts.series.base import mirrors, room, sha256
+from scripts.common import Failed
 
 # What minbase lacks: the hook that makes an initramfs when a kernel is installed,
 # modprobe, and poweroff.

@@ -13,12 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
 
-from engines import Machine, need, pack, qemu  # noqa: E402
-from run import load_order, parse, splats  # noqa: E402
-from series import Failed, run_main  # noqa: E402
+from scripts.machine.engines import Machine, need, pack, qemu
+from scripts.machine.run import load_order, parse, splats
+from scripts.common import Failed, run_main, ROOT
 
 OVMF = Path("/usr/share/OVMF")
 LIMIT = 180

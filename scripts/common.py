@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What every room of the driver uses: errors for people, git, and where things are."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MAIN = "7.3"
+BASE = os.environ.get("BASE") or MAIN
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvm-coco"
+
+
+class Failed(Exception):
+    """Something the user can act on: what failed, on which input, what to do."""
+
+
+def run_main(name, main):
+    """Run MAIN; a Failed ends the program with one clear message."""
+    try:
+        check_base()
+        sys.exit(main())
+    except Failed as error:
+        sys.exit(f"{name}: {error}")
+    except OSError as error:
+        sys.exit(f"{name}: {error.filename or ''}: {error.strerror}; nothing was lost, "
+                 "repair that and run it again")
+    except KeyboardInterrupt:
+        sys.exit(f"{name}: interrupted; run it again to go on")
+
+
+def bases():
+    return sorted(path.name[1:] for path in (ROOT / "bases").glob("v*"))
+
+
+def check_base():
+    if BASE not in bases():
+        raise Failed(f"BASE={BASE}: no such base; there are: {' '.join(bases())}")
+
+
+def git(tree, *args, check=True, env=None, stdin=None):
+    """Run git in TREE and return its output; a failure carries git's own words."""
+    done = subprocess.run(["git", "-C", str(tree), *args], check=False, input=stdin,
+                          capture_output=True, text=True, errors="surrogateescape",
+                          env={**os.environ, **(env or {})})
+    if check and done.returncode:
+        raise Failed(f"git {args[0]} in {tree}: {(done.stderr or done.stdout).strip()[-800:]}")
+    return done.stdout if check else done
+
+
+def committer(tree):
+    """An identity for git where the user has none; authors are in the patches."""
+    if git(tree, "var", "GIT_COMMITTER_IDENT", check=False).returncode == 0:
+        return {}
+    return {"GIT_COMMITTER_NAME": "kvm-coco compose", "GIT_COMMITTER_EMAIL": "compose@localhost"}

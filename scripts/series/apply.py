@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Put the series' commits on a kernel tree of the user's own (KDIR=)."""
+import sys
+from pathlib import Path
+
+from scripts.series import patches as series
+from scripts.common import Failed, committer, git, run_main
+from scripts.series.version import check_version, kernel_version
+
+
+def apply(kdir):
+    if not kdir:
+        raise Failed("say on which tree: make apply KDIR=~/linux")
+    tree = Path(kdir).expanduser().resolve()
+    if not tree.is_dir():
+        raise Failed(f"KDIR={kdir}: no such directory")
+    patches = series.load()
+    version = check_version(kernel_version(tree), f"KDIR={kdir}")
+    if not (tree / ".git").exists():
+        print(f"apply: {tree} is not under git: importing it first, as one commit", flush=True)
+        git(tree, "init", "--quiet", "--initial-branch=base")
+        git(tree, "-c", "core.bigFileThreshold=1", "add", "-f", "-A")
+        git(tree, "commit", "--quiet", "--no-verify", "-m", f"Linux {version}",
+            env={**committer(tree), **author(tree)})
+    dirty = git(tree, "status", "--porcelain", "--untracked-files=no").splitlines()
+    if dirty:
+        raise Failed(f"{tree} has uncommitted changes ({dirty[0].strip()}): commit or stash them")
+    branch = "kvm-coco"
+    if git(tree, "rev-parse", "--verify", "--quiet", branch, check=False).returncode == 0:
+        raise Failed(f"{tree} has a branch {branch} already: rename or delete it first")
+    start = git(tree, "rev-parse", "HEAD").strip()
+    git(tree, "checkout", "--quiet", "-b", branch)
+    for number, patch in enumerate(patches, 1):
+        series.apply_patch(tree, patch, version)
+        print(f"apply: [{number}/{len(patches)}] {patch.name}", flush=True)
+    print(f"apply: {len(patches)} commits on {version}, branch {branch} of {tree}; "
+          f"git log {start[:12]}..{branch}")
+    return 0
+
+
+def author(tree):
+    who = committer(tree)
+    return {key.replace("COMMITTER", "AUTHOR"): value for key, value in who.items()}
+
+
+if __name__ == "__main__":
+    run_main("apply", lambda: apply(sys.argv[1] if len(sys.argv) > 1 else ""))

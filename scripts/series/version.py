@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which kernel a tree is, and whether the series is for it."""
+import re
+import sys
+from pathlib import Path
+
+from scripts.common import BASE, Failed, bases
+
+
+def kernel_version(tree):
+    """(7, 3, 4) from the tree's own Makefile."""
+    makefile = Path(tree) / "Makefile"
+    if not makefile.is_file() or not (Path(tree) / "arch/x86/kvm").is_dir():
+        raise Failed(f"{tree} is no kernel tree: it has no Makefile or no arch/x86/kvm")
+    head = makefile.read_text(errors="replace")[:2000]
+    numbers = [re.search(rf"^{key} = *(\d+)$", head, re.M)
+               for key in ("VERSION", "PATCHLEVEL", "SUBLEVEL")]
+    if not all(numbers):
+        raise Failed(f"{makefile} does not tell the kernel's version")
+    return tuple(int(n[1]) for n in numbers)
+
+
+def check_version(found, what):
+    """BASE.y is wanted; an older kernel is refused, a later one tried loudly."""
+    text = ".".join(map(str, found))
+    wanted = tuple(map(int, BASE.split(".")))
+    if found[:2] < wanted:
+        raise Failed(f"{what} is {text}: BASE={BASE} needs {BASE}.y; give KERNEL_SRC= or KDIR= "
+                     f"another, or BASE= one of {' '.join(bases())}")
+    if found[:2] > wanted:
+        print(f"*** {what} is {text}, not {BASE}.y: trying it all the same with git am -3 ***",
+              file=sys.stderr, flush=True)
+    return text

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""bisect.py OUT [FIRST-LAST]: every commit of the series builds, boots and passes.
+
+A commit is built without a warning and booted on engine amd, where the tests run
+that exist by then.  What has passed is kept in the cache, by content: a commit whose
+tree has passed is skipped, and of the others only those tests run that have not
+passed with the same kernel and program.  So an interrupted run goes on where it was.
+"""
+import argparse
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from scripts.build import config
+from scripts.machine import run
+from scripts.results.passed import PASSED, digest, has_passed, remember
+from scripts.common import BASE, Failed, git, run_main, ROOT
+
+FRAGMENTS = [ROOT / "configs/kvm.config", ROOT / "configs/series.config"]
+
+
+def fragments(tree, out):
+    """The configuration, without the options that come with later commits."""
+    kept = []
+    for line in FRAGMENTS[1].read_text().splitlines():
+        symbol = re.match(r"CONFIG_(\w+)=", line)
+        if not symbol or config.depends_on(tree, symbol[1]) is not None:
+            kept.append(line)
+    own = out / "series.config"
+    own.write_text("\n".join(kept) + "\n")
+    return [FRAGMENTS[0], own]
+
+
+def drop_later_programs(tree, out):
+    """A run that was interrupted may have left programs of later commits."""
+    for directory in (".", "x86"):
+        sources = tree / "tools/testing/selftests/kvm" / directory
+        for file in (out / "selftests" / directory).glob("*"):
+            if file.is_file() and not file.suffix and not (sources / f"{file.name}.c").is_file():
+                file.unlink()
+
+
+def build(tree, out):
+    """Why it does not build, or nothing."""
+    drop_later_programs(tree, out)
+    done = subprocess.run([ROOT / "scripts/build/build.sh", tree, out, *fragments(tree, out)],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          errors="replace", check=False)
+    said = done.stdout + done.stderr
+    (out / "log/build.log").write_text(said)
+    if done.returncode:
+        # make goes on with other files after an error, for more lines than are shown.
+        log = re.search(r"all of it is in (.+)", said)
+        if log:
+            said += Path(log[1]).read_text(errors="replace")
+        for pattern in (r"(?i:error:)|undefined ref|did not take", r"warning:"):
+            for line in said.splitlines():
+                if re.search(pattern, line):
+                    return line.strip()
+        return f"see {out}/log/build.log"
+    # Mainline's own programs may warn; those of the series must not.
+    ours = set(git(tree, "diff", "--name-only", "base", "HEAD").split())
+    for line in (out / "log/selftests.log").read_text(errors="replace").splitlines():
+        file = re.match(r"(?:\S*tools/testing/selftests/kvm/)?(\S+\.[ch]):\d+.* warning: ", line)
+        if file and f"tools/testing/selftests/kvm/{file[1]}" in ours:
+            return line.strip()
+    return ""
+
+
+def available(plan, image):
+    """PLAN without the programs and modules that come with later commits."""
+    modules = {file.stem: file for file in (image / "modules").iterdir()}
+    # "kvm_hypercall", say, stands in other modules too.
+    suites = b"".join(file.read_bytes() for name, file in modules.items()
+                      if name.endswith("_test"))
+    kept = []
+    for item in plan:
+        words = (item.split() if isinstance(item, str) else [])
+        if words and words[0] in ("module", "unload"):
+            if words[1].replace("_", "-") in {name.replace("_", "-") for name in modules}:
+                kept.append(item)
+        elif words:
+            kept.append(item)
+        elif (image / "selftests" / item.name).is_file():
+            if item.name == "x86/kvm_kunit_test":
+                program = (image / "selftests" / item.name).read_bytes()
+                item.args = [a for a in item.args if a.encode() in suites
+                             and a.encode() in program]
+            for i in reversed(range(len(item.args) - 1)):
+                if item.args[i] == "-m" and Path(item.args[i + 1]).stem not in modules:
+                    del item.args[i:i + 2]
+            if item.args or item.name != "x86/kvm_kunit_test":
+                kept.append(item)
+    return kept
+
+
+def test(out, commit):
+    """(how many tests ran, how many had passed before, what failed)"""
+    image = out / "image"
+    # Engine amd never loads kvm-intel.
+    modules = [f for f in sorted((image / "modules").iterdir()) if f.name != "kvm-intel.ko"]
+    kernel = digest(*[f.read_bytes() for f in [image / "bzImage", *modules]])
+    plan, keys, known = [], {}, 0
+    for item in available(run.read_expected("amd", {"all"} | run.OWN), image):
+        if not isinstance(item, str):
+            needs = [image / name for name in run.NEEDS.get(item.name, {})
+                     if (image / str(name)).is_file()]
+            key = digest("test", kernel, " ".join(item.args), (image / "init").read_bytes(),
+                         *[f.read_bytes() for f in [image / "selftests" / item.name, *needs]])
+            if has_passed(key):
+                known += 1
+                continue
+            keys[key] = item.name
+        plan.append(item)
+    if not keys and has_passed(digest("boot", kernel)):
+        return 0, known, []
+    args = argparse.Namespace(build=image, init=image / "init", base=None, guest=None,
+                              run_dir=out / "run", limit=1800)
+    machines = {}
+    try:
+        stopped = run.run_all({"amd": plan}, args, machines)
+    finally:
+        for machine in machines.values():
+            machine.kill()
+    rows, why = run.judge("amd", plan, machines["amd"], stopped)
+    failed = [name for name, verdict, _ in rows if verdict == "FAIL"]
+    # A splat or an early end belongs to no test: nothing is known to have passed.
+    if not {"kernel log", "end of plan"} & set(failed):
+        for key, name in keys.items():
+            if name not in failed:
+                remember(key, [name, commit])
+    if not failed:
+        remember(digest("boot", kernel), commit)
+    return len(keys), known, why
+
+
+def main(out, which):
+    series = out / f"linux-{BASE}"
+    commits = git(series, "rev-list", "--reverse", "base..series").split()
+    first, last = 1, len(commits)
+    if which:
+        found = re.fullmatch(r"(\d+)(?:-(\d+))?", which)
+        if not found or not 1 <= int(found[1]) <= int(found[2] or found[1]) <= last:
+            raise Failed(f"COMMITS={which}: give N or FIRST-LAST, of 1-{last}")
+        first, last = int(found[1]), int(found[2] or found[1])
+    work = out / "bisect"
+    tree = work / f"linux-{BASE}"
+    (work / "log").mkdir(parents=True, exist_ok=True)
+    git(series, "worktree", "prune")
+    if not tree.exists():
+        git(series, "worktree", "add", "-q", "--detach", str(tree), "base")
+    rules = [f.read_bytes() for f in (*FRAGMENTS, ROOT / "tests/expected/amd", *(
+        ROOT / "scripts" / name for name in ("build/build.sh", "build/config.py", "build/kmake.sh",
+                                             "build/cc.sh", "machine/boot/init.c")))]
+    bad, started = 0, time.monotonic()
+    for number, commit in enumerate(commits[first - 1:last], first):
+        begun = time.monotonic()
+        subject = git(series, "log", "-1", "--format=%s", commit).strip()
+        key = digest("commit", git(series, "rev-parse", f"{commit}^{{tree}}"), *rules)
+        if has_passed(key):
+            said = "passed before"
+        else:
+            git(tree, "checkout", "-q", "--detach", commit)
+            said, why = build(tree, work), []
+            if said:
+                said, why = f"DOES NOT BUILD: {said}", [said]
+            else:
+                ran, known, why = test(work, commit)
+                said = f"{ran} tests, {known} known" + (f", FAILED: {why[0]}" if why else "")
+            bad += bool(why)
+            if not why:
+                remember(key, [subject, said])
+        print(f"bisect: [{number}/{len(commits)}] {subject}: {said}, "
+              f"{time.monotonic() - begun:.0f} s, {time.monotonic() - started:.0f} s in all",
+              flush=True)
+    print(f"bisect: logs in {work}/log, {work}/run; what has passed is in {PASSED}")
+    print(f"{last - first + 1 - bad} passed, {bad} failed, 0 skipped")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    run_main("bisect", lambda: main(Path(sys.argv[1]).resolve(), (sys.argv[2:] or [""])[0]))

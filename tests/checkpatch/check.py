@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""checkpatch.py TREE [MAIL...]: checkpatch --strict on every commit of the series, or on mails.
+
+A commit that has passed the same checkpatch, by content, is not checked again.
+"""
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from scripts.results.passed import digest, has_passed, remember
+from scripts.common import Failed, git, run_main
+
+# FILE_PATH_CHANGES asks for MAINTAINERS in each patch that adds a file; the series has
+# one entry, in its last patch.
+IGNORE = ["FILE_PATH_CHANGES"]
+# Whoever mails the series signs it off, not its makers.
+IGNORE_IN_COMMITS = ["MISSING_SIGN_OFF"]
+ALLOWED = re.compile(
+    # TRACE_EVENT() is laid out as everywhere in the kernel.
+    r"^arch/x86/kvm/trace\.h:\d+: CHECK:(PARENTHESIS_ALIGNMENT|OPEN_ENDED_LINE):"
+    # The kernel has named a bit VMX_BASIC_INOUT.
+    r"|'INOUT' may be misspelled"
+    r"|^total: |has no obvious style problems")
+
+
+def checkpatch(tree, what, ignore):
+    """What it says of WHAT, arguments, besides what is ALLOWED."""
+    # The distribution's python has the modules of spdxcheck.py.
+    done = subprocess.run(["./scripts/checkpatch.pl", "--strict", "--codespell", "--terse",
+                           "--show-types", "--showfile", "--no-summary", "--ignore",
+                           ",".join(ignore), *what], cwd=tree, text=True, errors="replace",
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+                          env={**os.environ, "PATH": "/usr/bin:/bin"})
+    said = [line for line in done.stdout.splitlines() if line and not ALLOWED.search(line)]
+    if done.returncode > 1 or done.returncode < 0:
+        said.append(f"checkpatch.pl ended with status {done.returncode} on {what[-1]}")
+    return said
+
+
+def rules(tree):
+    """All that decides about a commit besides the commit."""
+    files = git(tree, "ls-tree", "base", "scripts/checkpatch.pl", "scripts/spelling.txt",
+                "scripts/const_structs.checkpatch", "scripts/spdxcheck.py", "LICENSES")
+    spelling = subprocess.run(["/usr/bin/codespell", "--version"], capture_output=True, check=False)
+    return digest(files, Path(__file__).read_bytes(), spelling.stdout)
+
+
+def check_commit(tree, commit, decided):
+    """(whether it passed before, what is said of it)"""
+    text = subprocess.run(["git", "-C", tree, "show", "--full-index", "--format=%an %ae%n%B",
+                           commit],
+                          capture_output=True, check=True).stdout
+    key = digest("checkpatch", decided, text)
+    if has_passed(key):
+        return True, []
+    said = checkpatch(tree, ["--git", commit], IGNORE + IGNORE_IN_COMMITS)
+    if not said:
+        remember(key, commit)
+    return False, said
+
+
+def main(tree, *mails):
+    if mails:
+        bad = checkpatch(tree, mails, IGNORE)
+        print("\n".join(bad))
+        return 1 if bad else 0
+    commits = git(tree, "rev-list", "--reverse", "base..HEAD").split()
+    if not commits:
+        raise Failed(f"the series in {tree} is empty")
+    decided = rules(tree)
+    before = bad = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for known, said in pool.map(lambda commit: check_commit(tree, commit, decided), commits):
+            before += known
+            bad += bool(said)
+            for line in said:
+                print(line, flush=True)
+    print(f"checkpatch: {len(commits)} commits, {before} of them had passed before, {bad} bad")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    run_main("checkpatch", lambda: main(*sys.argv[1:]))
