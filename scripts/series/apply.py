@@ -1,21 +1,23 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Put the series' commits on a kernel tree of the user's own (KDIR=)."""
+"""Put the series' commits, or those of TOPIC= and what it needs, on a tree of the user's (KDIR=)."""
 import sys
 from pathlib import Path
 
-from scripts.series import patches as series
 from scripts.common import Failed, committer, git, run_main
+from scripts.series import patches as series, topics
+from scripts.series.commit import apply_patch
 from scripts.series.version import check_version, kernel_version
 
 
-def apply(kdir):
+def apply(kdir, topic):
     if not kdir:
         raise Failed("say on which tree: make apply KDIR=~/linux")
     tree = Path(kdir).expanduser().resolve()
     if not tree.is_dir():
         raise Failed(f"KDIR={kdir}: no such directory")
-    patches = series.load()
+    names = topics.selected(topics.read(), topic)
+    patches = series.of_topics(series.load(), names)
     version = check_version(kernel_version(tree), f"KDIR={kdir}")
     if not (tree / ".git").exists():
         print(f"apply: {tree} is not under git: importing it first, as one commit", flush=True)
@@ -26,16 +28,16 @@ def apply(kdir):
     dirty = git(tree, "status", "--porcelain", "--untracked-files=no").splitlines()
     if dirty:
         raise Failed(f"{tree} has uncommitted changes ({dirty[0].strip()}): commit or stash them")
-    branch = "kvm-coco"
+    branch = f"kvm-coco-{topic}" if topic else "kvm-coco"
     if git(tree, "rev-parse", "--verify", "--quiet", branch, check=False).returncode == 0:
         raise Failed(f"{tree} has a branch {branch} already: rename or delete it first")
     start = git(tree, "rev-parse", "HEAD").strip()
     git(tree, "checkout", "--quiet", "-b", branch)
     for number, patch in enumerate(patches, 1):
-        series.apply_patch(tree, patch, version)
+        apply_patch(tree, patch, version)
         print(f"apply: [{number}/{len(patches)}] {patch.name}", flush=True)
-    print(f"apply: {len(patches)} commits on {version}, branch {branch} of {tree}; "
-          f"git log {start[:12]}..{branch}")
+    print(f"apply: {len(patches)} commits of {' '.join(names)} on {version}, branch {branch} of "
+          f"{tree}; git log {start[:12]}..{branch}")
     return 0
 
 
@@ -45,4 +47,4 @@ def author(tree):
 
 
 if __name__ == "__main__":
-    run_main("apply", lambda: apply(sys.argv[1] if len(sys.argv) > 1 else ""))
+    run_main("apply", lambda: apply(*(sys.argv[1:] + ["", ""])[:2]))

@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from scripts.series import base
-from scripts.common import bases, Failed, ROOT, run_main
+from scripts.series import archive
+from scripts.common import CACHE, Failed, ROOT, bases, run_main
 
 LIMIT = 3600
 
@@ -29,7 +29,7 @@ def wanted(name):
 
 def cached(deb):
     """The cache entry that was made of the package file DEB."""
-    for entry in sorted((base.CACHE / "base").glob("*/origin")):
+    for entry in sorted((CACHE / "base").glob("*/origin")):
         if deb in re.split(r"[ ,\n]+", entry.read_text()):
             return entry.parent
     return None
@@ -75,10 +75,10 @@ def pristine(apt, temp, upstream, version):
 
 
 def main(out):
-    base.CACHE.mkdir(parents=True, exist_ok=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
     started, rows, seen, failed = time.monotonic(), [], set(), 0
     suites = dict.fromkeys(suite for name in bases() for key in ("suite", "look")
-                           for suite in base.facts(name).get(key, []))
+                           for suite in archive.facts(name).get(key, []))
 
     def try_one(name, version, which, suite, get, *args):
         nonlocal failed
@@ -96,11 +96,11 @@ def main(out):
         rows.append((which, origin, where, composes, said))
         print(f"bases:     {where}, composes: {composes}, {said}", flush=True)
 
-    with tempfile.TemporaryDirectory(dir=base.CACHE, prefix="bases-") as name:
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="bases-") as name:
         temp = Path(name)
-        for site in base.mirrors():
+        for site in archive.mirrors():
             for suite in suites:
-                apt = base.Apt(temp, site, suite)
+                apt = archive.Apt(temp, site, suite)
                 update = apt.run("apt-get", "update")
                 if update.returncode or "Err:" in update.stdout:
                     rows.append(("?", suite, "cannot be had", "-",
@@ -122,7 +122,7 @@ def main(out):
         print(" | ".join([*(f"{row[i]:<{widths[i]}}" for i in range(4)), row[4]]))
     composed = sum(row[3] == "yes" for row in rows)
     print(f"bases: {composed} compose, {failed} should and do not, {time.monotonic() - started:.0f}"
-          f" s; trees of those in {out}, sources in {base.CACHE}/base")
+          f" s; trees of those in {out}, sources in {CACHE}/base")
     return 1 if failed or not composed else 0
 
 
