@@ -48,7 +48,7 @@ def apply_patch(tree, patch, version, three_way=True):
                          f"{done.stderr.strip()[-300:]}")
     if patch.adds:
         date = git(tree, "log", "-1", "--format=%aI").strip()
-        git(tree, "add", "-f", "--", *patch.adds)
+        git(tree, "add", "-f", "--sparse", "--", *patch.adds)
         git(tree, *options, "commit", "--quiet", "--amend", "--no-edit", "--no-verify",
             "--allow-empty-message", env={**who, "GIT_COMMITTER_DATE": date})
     return git(tree, "rev-parse", "HEAD").strip()

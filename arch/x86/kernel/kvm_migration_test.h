@@ -8,6 +8,11 @@
 
 #if IS_ENABLED(CONFIG_KUNIT)
 /* kvm.c */
+extern bool kvm_migration_ready;
+bool kvm_write_migration_control(u64 value);
+void kvm_allow_migration(void);
+void kvm_forbid_migration(void);
+void kvm_restore_migration_control(void);
 bool kvm_firmware_allows_migration(efi_get_variable_t *get_variable);
 #endif
 

@@ -3,10 +3,29 @@
  * TDVMCALLs, i.e. what a TDX guest asks of its hypervisor with TDG.VP.VMCALL.
  * See the Guest-Hypervisor Communication Interface (GHCI) specification.
  */
+#include <linux/build_bug.h>
+#include <linux/errno.h>
+#include <linux/kvm_coco.h>
 #include <linux/kvm_host.h>
 
+#include "cpuid.h"
+#include "map_gpa.h"
 #include "mmu.h"
 #include "tdvmcall.h"
+#include "tdvmcall_status.h"
+#include "trace.h"
+#include "x86.h"
+
+#define TDVMCALL_EXITS	(KVM_COCO_EXIT_GET_QUOTE |		\
+			 KVM_COCO_EXIT_SETUP_EVENT_NOTIFY |	\
+			 KVM_COCO_EXIT_FATAL_ERROR)
+
+/* Leaf 1 of GetTdVmCallInfo, R11 */
+#define TDVMCALLINFO_GET_QUOTE		BIT_ULL(0)
+#define TDVMCALLINFO_SETUP_EVENT_NOTIFY	BIT_ULL(1)
+
+/* The bit of R12 that says that a fatal error has an address in R13. */
+#define FATAL_ERROR_GPA_VALID		BIT_ULL(63)
 
 static struct tdx_module_args *tdvmcall_args(struct kvm_vcpu *vcpu)
 {
@@ -16,13 +35,81 @@ static struct tdx_module_args *tdvmcall_args(struct kvm_vcpu *vcpu)
 static int tdvmcall_finish(struct kvm_vcpu *vcpu, u64 status)
 {
 	tdvmcall_args(vcpu)->r10 = status;
+	trace_kvm_tdvmcall_done(vcpu->vcpu_id, status, tdvmcall_args(vcpu)->r11);
 	return vcpu->arch.tdvmcall.finish(vcpu);
 }
 
-/* Addresses of guests have a bit that says they are shared. */
-static gpa_t tdvmcall_shared_bit(struct kvm *kvm)
+/* Whether userspace may answer @err, and what the guest gets for it. */
+static bool tdvmcall_status(u64 err, u64 *status)
 {
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(kvm_tdvmcall_statuses); i++) {
+		if (kvm_tdvmcall_statuses[i].err == err) {
+			*status = kvm_tdvmcall_statuses[i].status;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool is_event_vector(u64 vector)
+{
+	return vector >= 32 && vector <= 255;
+}
+
+/* Addresses of guests that make TDVMCALLs have a bit that says they are shared. */
+gpa_t kvm_tdvmcall_shared_bit(struct kvm *kvm)
+{
+	if (kvm->arch.vm_type == KVM_X86_SW_PROTECTED_VM)
+		return BIT_ULL(KVM_SW_TDVMCALL_SHARED_BIT);
+
 	return gfn_to_gpa(kvm_gfn_direct_bits(kvm));
+}
+
+/* R11 tells the guest where to go on. */
+static int stop_map_gpa(struct kvm_vcpu *vcpu, gpa_t gpa, u64 status)
+{
+	tdvmcall_args(vcpu)->r11 = gpa;
+	return tdvmcall_finish(vcpu, status);
+}
+
+static int finish_map_gpa(struct kvm_vcpu *vcpu, u64 ret)
+{
+	gpa_t gpa = gfn_to_gpa(vcpu->arch.map_gpa.gfn) |
+		    (tdvmcall_args(vcpu)->r12 & kvm_tdvmcall_shared_bit(vcpu->kvm));
+	u64 status = TDVMCALL_STATUS_INVALID_OPERAND;
+
+	if (!ret)
+		return tdvmcall_finish(vcpu, TDVMCALL_STATUS_SUCCESS);
+
+	tdvmcall_status(ret, &status);
+	return stop_map_gpa(vcpu, gpa, status);
+}
+
+static int map_gpa(struct kvm_vcpu *vcpu)
+{
+	struct tdx_module_args *args = tdvmcall_args(vcpu);
+	gpa_t shared_bit = kvm_tdvmcall_shared_bit(vcpu->kvm);
+	gpa_t gpa = args->r12, last = gpa + args->r13 - 1;
+
+	/* Userspace has to ask for the exit, though the GHCI wants the call. */
+	if (!kvm_can_map_gpa(vcpu->kvm))
+		return stop_map_gpa(vcpu, gpa, TDVMCALL_STATUS_SUBFUNC_UNSUPPORTED);
+
+	/* The shared bit of software-protected VMs is beyond their addresses. */
+	if (last + 1 <= gpa || !kvm_vcpu_is_legal_gpa(vcpu, gpa & ~shared_bit) ||
+	    !kvm_vcpu_is_legal_gpa(vcpu, last & ~shared_bit) ||
+	    args->r13 > shared_bit || ((gpa ^ last) & shared_bit))
+		return stop_map_gpa(vcpu, gpa, TDVMCALL_STATUS_INVALID_OPERAND);
+
+	if (!PAGE_ALIGNED(gpa | args->r13))
+		return stop_map_gpa(vcpu, gpa, TDVMCALL_STATUS_ALIGN_ERROR);
+
+	return kvm_map_gpa(vcpu, gpa_to_gfn(gpa & ~shared_bit), PHYS_PFN(args->r13),
+			   gpa & shared_bit ? KVM_MAP_GPA_RANGE_DECRYPTED :
+					      KVM_MAP_GPA_RANGE_ENCRYPTED,
+			   KVM_COCO_SOURCE_TDVMCALL, finish_map_gpa);
 }
 
 static int complete_simple(struct kvm_vcpu *vcpu)
@@ -41,7 +128,7 @@ static void prepare_tdx_exit(struct kvm_vcpu *vcpu, u64 nr)
 static int get_quote(struct kvm_vcpu *vcpu)
 {
 	struct tdx_module_args *args = tdvmcall_args(vcpu);
-	gpa_t shared_bit = tdvmcall_shared_bit(vcpu->kvm);
+	gpa_t shared_bit = kvm_tdvmcall_shared_bit(vcpu->kvm);
 
 	/* The buffer has to be in shared memory. */
 	if (!(args->r12 & shared_bit))
@@ -58,7 +145,7 @@ static int setup_event_notify(struct kvm_vcpu *vcpu)
 {
 	u64 vector = tdvmcall_args(vcpu)->r12;
 
-	if (vector < 32 || vector > 255)
+	if (!is_event_vector(vector))
 		return tdvmcall_finish(vcpu, TDVMCALL_STATUS_INVALID_OPERAND);
 
 	prepare_tdx_exit(vcpu, TDVMCALL_SETUP_EVENT_NOTIFY_INTERRUPT);
@@ -139,6 +226,209 @@ static int get_info(struct kvm_vcpu *vcpu)
 }
 
 /*
+ * From here on, calls with KVM_CAP_COCO_EXITS.  Each is checked, then shown to
+ * userspace, and what userspace has been shown is never read back, except for
+ * its answer, which is in the same place for all.
+ */
+static_assert(sizeof(struct kvm_coco_get_quote) == 24);
+static_assert(sizeof(struct kvm_coco_setup_event_notify) == 16);
+static_assert(sizeof(struct kvm_coco_fatal_error) == 96);
+static_assert(!offsetof(struct kvm_coco_get_quote, ret));
+static_assert(!offsetof(struct kvm_coco_setup_event_notify, ret));
+static_assert(!offsetof(struct kvm_coco_fatal_error, ret));
+
+/* @size bytes at @gpa are memory that is shared, and that a guest can have. */
+static __always_inline bool is_shared_range(struct kvm_vcpu *vcpu, gpa_t gpa, u64 size)
+{
+	gpa_t shared_bit = kvm_tdvmcall_shared_bit(vcpu->kvm);
+	/* MAXPHYADDR is userspace's: any from 0 to 255. */
+	gpa_t last = min(shared_bit - 1, ~rsvd_bits(cpuid_maxphyaddr(vcpu), 63));
+
+	/* Private addresses get the bit, and are beyond the end. */
+	gpa ^= shared_bit;
+	return PAGE_ALIGNED(gpa | size) && gpa <= last && size - 1 <= last - gpa;
+}
+
+static int complete_call(struct kvm_vcpu *vcpu);
+
+static int show_get_quote(struct kvm_vcpu *vcpu)
+{
+	struct tdx_module_args *args = tdvmcall_args(vcpu);
+
+	vcpu->arch.complete_userspace_io = complete_call;
+	vcpu->run->exit_reason = KVM_EXIT_COCO_GET_QUOTE;
+	vcpu->run->coco_get_quote = (struct kvm_coco_get_quote) {
+		.ret = EOPNOTSUPP,
+		.gpa = args->r12 & ~kvm_tdvmcall_shared_bit(vcpu->kvm),
+		.size = args->r13,
+	};
+	return 0;
+}
+
+static int show_setup_event_notify(struct kvm_vcpu *vcpu)
+{
+	vcpu->arch.complete_userspace_io = complete_call;
+	vcpu->run->exit_reason = KVM_EXIT_COCO_SETUP_EVENT_NOTIFY;
+	vcpu->run->coco_setup_event_notify = (struct kvm_coco_setup_event_notify) {
+		.ret = EOPNOTSUPP,
+		.vector = tdvmcall_args(vcpu)->r12,
+	};
+	return 0;
+}
+
+static int show_fatal_error(struct kvm_vcpu *vcpu)
+{
+	struct tdx_module_args *args = tdvmcall_args(vcpu);
+	const u64 message[] = {
+		args->r14, args->r15, args->rbx, args->rdi,
+		args->rsi, args->r8, args->r9, args->rdx,
+	};
+	struct kvm_coco_fatal_error *exit = &vcpu->run->coco_fatal_error;
+
+	BUILD_BUG_ON(sizeof(message) >= sizeof(exit->message));
+
+	vcpu->arch.complete_userspace_io = complete_call;
+	vcpu->run->exit_reason = KVM_EXIT_COCO_FATAL_ERROR;
+	*exit = (struct kvm_coco_fatal_error) {
+		.ret = EOPNOTSUPP,
+		.error_code = args->r12 & ~FATAL_ERROR_GPA_VALID,
+	};
+	memcpy(exit->message, message, sizeof(message));
+
+	/* A wrong address is no reason to lose the message. */
+	if ((args->r12 & FATAL_ERROR_GPA_VALID) &&
+	    is_shared_range(vcpu, args->r13, PAGE_SIZE)) {
+		exit->flags = KVM_COCO_FATAL_ERROR_GPA_VALID;
+		exit->gpa = args->r13 & ~kvm_tdvmcall_shared_bit(vcpu->kvm);
+	}
+	return 0;
+}
+
+static int complete_call(struct kvm_vcpu *vcpu)
+{
+	u32 err = READ_ONCE(vcpu->run->coco_get_quote.ret);
+	u64 status;
+
+	if (likely(!err))
+		return tdvmcall_finish(vcpu, TDVMCALL_STATUS_SUCCESS);
+
+	/* Only those that are told to try again know what it means. */
+	if (tdvmcall_status(err, &status) &&
+	    (err != EAGAIN || tdvmcall_args(vcpu)->r11 == TDVMCALL_GET_QUOTE))
+		return tdvmcall_finish(vcpu, status);
+
+	/* KVM_RUN has taken the request off vcpu->arch, do not lose it. */
+	switch (tdvmcall_args(vcpu)->r11) {
+	case TDVMCALL_GET_QUOTE:
+		show_get_quote(vcpu);
+		break;
+	case TDVMCALL_SETUP_EVENT_NOTIFY_INTERRUPT:
+		show_setup_event_notify(vcpu);
+		break;
+	case TDVMCALL_REPORT_FATAL_ERROR:
+		show_fatal_error(vcpu);
+		break;
+	}
+	return -EINVAL;
+}
+
+/* KVM knows what it forwards, there is nothing to ask userspace. */
+static u64 answer_get_info(struct kvm_vcpu *vcpu)
+{
+	struct tdx_module_args *args = tdvmcall_args(vcpu);
+	u32 exits = vcpu->kvm->arch.coco_exits;
+	u64 info = 0;
+
+	if (args->r12 > 1)
+		return TDVMCALL_STATUS_INVALID_OPERAND;
+
+	if (args->r12 == 1) {
+		if (exits & KVM_COCO_EXIT_GET_QUOTE)
+			info |= TDVMCALLINFO_GET_QUOTE;
+		if (exits & KVM_COCO_EXIT_SETUP_EVENT_NOTIFY)
+			info |= TDVMCALLINFO_SETUP_EVENT_NOTIFY;
+	}
+
+	args->r11 = info;
+	args->r12 = 0;
+	args->r13 = 0;
+	args->r14 = 0;
+	return TDVMCALL_STATUS_SUCCESS;
+}
+
+static int coco_tdvmcall(struct kvm_vcpu *vcpu)
+{
+	struct tdx_module_args *args = tdvmcall_args(vcpu);
+	u32 exits = vcpu->kvm->arch.coco_exits;
+
+	switch (args->r11) {
+	case TDVMCALL_GET_TD_VM_CALL_INFO:
+		return tdvmcall_finish(vcpu, answer_get_info(vcpu));
+	case TDVMCALL_GET_QUOTE:
+		if (!(exits & KVM_COCO_EXIT_GET_QUOTE))
+			goto unsupported;
+		if (!is_shared_range(vcpu, args->r12, args->r13))
+			goto invalid;
+		return show_get_quote(vcpu);
+	case TDVMCALL_MAP_GPA:
+		return map_gpa(vcpu);
+	case TDVMCALL_SETUP_EVENT_NOTIFY_INTERRUPT:
+		if (!(exits & KVM_COCO_EXIT_SETUP_EVENT_NOTIFY))
+			goto unsupported;
+		if (!is_event_vector(args->r12))
+			goto invalid;
+		return show_setup_event_notify(vcpu);
+	case TDVMCALL_REPORT_FATAL_ERROR:
+		/* The GHCI specification has no way to refuse it. */
+		if (!(exits & KVM_COCO_EXIT_FATAL_ERROR))
+			return report_fatal_error(vcpu);
+		return show_fatal_error(vcpu);
+	default:
+		goto unsupported;
+	}
+
+invalid:
+	return tdvmcall_finish(vcpu, TDVMCALL_STATUS_INVALID_OPERAND);
+
+unsupported:
+	return tdvmcall_finish(vcpu, TDVMCALL_STATUS_SUBFUNC_UNSUPPORTED);
+}
+
+/* @kvm is NULL for what any VM can have. */
+u32 kvm_coco_exits_supported(struct kvm *kvm)
+{
+	u32 types = kvm ? BIT(kvm->arch.vm_type) : kvm_caps.supported_vm_types;
+	u32 exits = KVM_COCO_EXIT_MAP_GPA_RANGE;
+
+	/* TDs do not have the MSR. */
+	if (types & ~BIT(KVM_X86_TDX_VM))
+		exits |= KVM_COCO_EXIT_MIGRATION_CONTROL;
+
+	if (types & (BIT(KVM_X86_TDX_VM) | BIT(KVM_X86_SW_PROTECTED_VM)))
+		exits |= TDVMCALL_EXITS;
+
+	return exits;
+}
+
+int kvm_enable_coco_exits(struct kvm *kvm, const struct kvm_enable_cap *cap)
+{
+	u32 supported = kvm_coco_exits_supported(kvm);
+
+	if ((cap->args[0] & ~(u64)supported) ||
+	    cap->args[1] || cap->args[2] || cap->args[3])
+		return -EINVAL;
+
+	guard(mutex)(&kvm->lock);
+
+	/* vCPUs read it without a lock. */
+	if (kvm->created_vcpus)
+		return -EINVAL;
+
+	kvm->arch.coco_exits = cap->args[0];
+	return 0;
+}
+
+/*
  * Handle the TDVMCALL in @args, of which @rax is no part, but is reported along
  * with a fatal error.  @finish gives R10 to R14 of @args back to the guest, now
  * or after an exit to userspace, and returns what the handler of a VM-Exit
@@ -151,11 +441,18 @@ int kvm_tdvmcall(struct kvm_vcpu *vcpu, struct tdx_module_args *args,
 	vcpu->arch.tdvmcall.rax = rax;
 	vcpu->arch.tdvmcall.finish = finish;
 
+	trace_kvm_tdvmcall(vcpu->vcpu_id, args->r11, args->r12, args->r13);
+
+	if (vcpu->kvm->arch.coco_exits)
+		return coco_tdvmcall(vcpu);
+
 	switch (args->r11) {
 	case TDVMCALL_GET_TD_VM_CALL_INFO:
 		return get_info(vcpu);
 	case TDVMCALL_GET_QUOTE:
 		return get_quote(vcpu);
+	case TDVMCALL_MAP_GPA:
+		return map_gpa(vcpu);
 	case TDVMCALL_REPORT_FATAL_ERROR:
 		return report_fatal_error(vcpu);
 	case TDVMCALL_SETUP_EVENT_NOTIFY_INTERRUPT:
@@ -165,3 +462,59 @@ int kvm_tdvmcall(struct kvm_vcpu *vcpu, struct tdx_module_args *args,
 	}
 }
 EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_tdvmcall);
+
+/* For all else, KVM_HC_SW_TDVMCALL is a number that KVM does not know. */
+bool kvm_is_sw_tdvmcall(struct kvm_vcpu *vcpu)
+{
+	return vcpu->kvm->arch.vm_type == KVM_X86_SW_PROTECTED_VM &&
+	       kvm_rax_read_raw(vcpu) == KVM_HC_SW_TDVMCALL &&
+	       !kvm_r10_read_raw(vcpu) && is_64_bit_hypercall(vcpu) &&
+	       !kvm_x86_call(get_cpl)(vcpu);
+}
+
+static int sw_finish_tdvmcall(struct kvm_vcpu *vcpu)
+{
+	struct tdx_module_args *args = tdvmcall_args(vcpu);
+
+	/* Userspace has moved the vCPU away from the call, e.g. to reset it. */
+	if (!kvm_is_linear_rip(vcpu, vcpu->arch.cui_linear_rip))
+		return 1;
+
+	kvm_rax_write_raw(vcpu, 0);
+	kvm_r10_write_raw(vcpu, args->r10);
+	kvm_r11_write_raw(vcpu, args->r11);
+	kvm_r12_write_raw(vcpu, args->r12);
+	kvm_r13_write_raw(vcpu, args->r13);
+	kvm_r14_write_raw(vcpu, args->r14);
+	return kvm_skip_emulated_instruction(vcpu);
+}
+
+/*
+ * TDVMCALLs of software-protected VMs, so that there is a VM on any host that
+ * can make them.
+ */
+int kvm_sw_tdvmcall(struct kvm_vcpu *vcpu)
+{
+	struct tdx_module_args *args = &vcpu->arch.sw_tdvmcall_args;
+
+	*args = (struct tdx_module_args) {
+		.rcx = kvm_rcx_read_raw(vcpu),
+		.rdx = kvm_rdx_read_raw(vcpu),
+		.r8 = kvm_r8_read_raw(vcpu),
+		.r9 = kvm_r9_read_raw(vcpu),
+		.r10 = kvm_r10_read_raw(vcpu),
+		.r11 = kvm_r11_read_raw(vcpu),
+		.r12 = kvm_r12_read_raw(vcpu),
+		.r13 = kvm_r13_read_raw(vcpu),
+		.r14 = kvm_r14_read_raw(vcpu),
+		.r15 = kvm_r15_read_raw(vcpu),
+		.rbx = kvm_rbx_read_raw(vcpu),
+		.rdi = kvm_rdi_read_raw(vcpu),
+		.rsi = kvm_rsi_read_raw(vcpu),
+	};
+
+	++vcpu->stat.hypercalls;
+	vcpu->arch.cui_linear_rip = kvm_get_linear_rip(vcpu);
+
+	return kvm_tdvmcall(vcpu, args, kvm_rax_read_raw(vcpu), sw_finish_tdvmcall);
+}

@@ -5,6 +5,7 @@
  */
 #include <kunit/static_stub.h>
 #include <kunit/test.h>
+#include <linux/cc_platform.h>
 #include <linux/mm.h>
 #include <linux/sizes.h>
 
@@ -18,6 +19,8 @@ struct mapping {
 	unsigned long vaddr;
 	unsigned long pfn;
 	unsigned int level;
+	bool shared;
+	bool absent;
 };
 
 struct report {
@@ -59,7 +62,7 @@ static const struct enc_dec_case cases[] = {
 			{ SZ_2M, 0, PG_LEVEL_2M },
 			{ SZ_4M, 512, PG_LEVEL_4K },
 		},
-		.reports = { { 0, 512 }, { 512, 1 } },
+		.reports = { { 0, 513 } },
 	}, {
 		.name = "page frame 0 in a page of 1 GiB",
 		.vaddr = 0, .size = SZ_1G,
@@ -72,8 +75,102 @@ static const struct enc_dec_case cases[] = {
 			{ SZ_1M, 9, PG_LEVEL_4K },
 			{ SZ_1M + SZ_4K, 10, PG_LEVEL_4K },
 		},
-		.reports = { { 9, 1 }, { 10, 1 } },
+		.reports = { { 9, 2 } },
+	}, {
+		.name = "nothing within a page",
+		.vaddr = SZ_1M + 0x10, .size = 0,
+		.mappings = { { SZ_1M, 9, PG_LEVEL_4K } },
+	}, {
+		.name = "one page in a page of 2 MiB",
+		.vaddr = SZ_2M + 3 * SZ_4K, .size = SZ_4K,
+		.mappings = { { SZ_2M, 1024, PG_LEVEL_2M } },
+		.reports = { { 1027, 1 } },
+	}, {
+		.name = "from the middle of a page of 2 MiB to that of another",
+		.vaddr = SZ_4M - SZ_4K, .size = 3 * SZ_4K,
+		.mappings = {
+			{ SZ_2M, 1024, PG_LEVEL_2M },
+			{ SZ_4M, 4096, PG_LEVEL_2M },
+		},
+		.reports = { { 1535, 1 }, { 4096, 2 } },
+	}, {
+		.name = "the end of a page of 1 GiB",
+		.vaddr = SZ_1G - SZ_2M, .size = SZ_2M,
+		.mappings = { { 0, SZ_1G / SZ_4K, PG_LEVEL_1G } },
+		.reports = { { 2 * (SZ_1G / SZ_4K) - 512, 512 } },
+	}, {
+		.name = "a run, a gap of one page, a run",
+		.vaddr = SZ_1M, .size = 5 * SZ_4K,
+		.mappings = {
+			{ SZ_1M, 20, PG_LEVEL_4K },
+			{ SZ_1M + SZ_4K, 21, PG_LEVEL_4K },
+			{ SZ_1M + 2 * SZ_4K, 23, PG_LEVEL_4K },
+			{ SZ_1M + 3 * SZ_4K, 24, PG_LEVEL_4K },
+			{ SZ_1M + 4 * SZ_4K, 25, PG_LEVEL_4K },
+		},
+		.reports = { { 20, 2 }, { 23, 3 } },
+	}, {
+		.name = "downwards is no run, nor is the same page again",
+		.vaddr = SZ_1M, .size = 4 * SZ_4K,
+		.mappings = {
+			{ SZ_1M, 21, PG_LEVEL_4K },
+			{ SZ_1M + SZ_4K, 20, PG_LEVEL_4K },
+			{ SZ_1M + 2 * SZ_4K, 20, PG_LEVEL_4K },
+			{ SZ_1M + 3 * SZ_4K, 0, PG_LEVEL_4K },
+		},
+		.reports = { { 21, 1 }, { 20, 1 }, { 20, 1 }, { 0, 1 } },
+	}, {
+		.name = "a run across all sizes, the last page of 2 MiB in part",
+		.vaddr = SZ_1G - SZ_4K, .size = SZ_4K + SZ_1G + SZ_2M + SZ_4K + 1,
+		.mappings = {
+			{ SZ_1G - SZ_4K, SZ_1G / SZ_4K - 1, PG_LEVEL_4K },
+			{ SZ_1G, SZ_1G / SZ_4K, PG_LEVEL_1G },
+			{ SZ_2G, SZ_2G / SZ_4K, PG_LEVEL_2M },
+			{ SZ_2G + SZ_2M, SZ_2G / SZ_4K + 512, PG_LEVEL_2M },
+		},
+		.reports = { { SZ_1G / SZ_4K - 1, 1 + SZ_1G / SZ_4K + 512 + 2 } },
 	},
+};
+
+static const struct enc_dec_case shared_cases[] = {
+	{
+		.name = "nothing shared",
+		.vaddr = SZ_2M, .size = SZ_4M,
+		.mappings = { { SZ_2M, 512, PG_LEVEL_2M }, { SZ_4M, 1024, PG_LEVEL_2M } },
+	}, {
+		.name = "a shared run across sizes",
+		.vaddr = SZ_2M, .size = 3 * SZ_2M,
+		.mappings = {
+			{ SZ_2M, 512, PG_LEVEL_2M },
+			{ SZ_4M, 1024, PG_LEVEL_2M, .shared = true },
+			{ 3 * SZ_2M, 1536, PG_LEVEL_4K, .shared = true },
+			{ 3 * SZ_2M + SZ_4K, 1537, PG_LEVEL_4K, .shared = true },
+			{ 3 * SZ_2M + 2 * SZ_4K, 1538, PG_LEVEL_4K },
+			{ 3 * SZ_2M + 3 * SZ_4K, 1539, PG_LEVEL_4K, .shared = true },
+			{ 3 * SZ_2M, 0, PG_LEVEL_2M, .absent = true },
+		},
+		.reports = { { 1024, 514 }, { 1539, 1 } },
+	}, {
+		.name = "a hole that begins before the range",
+		.vaddr = SZ_1G + SZ_2M, .size = SZ_1G,
+		.mappings = {
+			{ SZ_1G, 0, PG_LEVEL_1G, .absent = true },
+			{ SZ_2G, 512, PG_LEVEL_2M, .shared = true },
+		},
+		.reports = { { 512, 512 } },
+	},
+};
+
+#define HIGH	0xffff888000000000ul
+
+/* As many pages as do not fit into an int if they are counted in bytes. */
+static const struct enc_dec_case many_pages = {
+	.vaddr = HIGH, .size = SZ_2G,
+	.mappings = {
+		{ HIGH, 0, PG_LEVEL_1G },
+		{ HIGH + SZ_1G, SZ_1G / SZ_4K, PG_LEVEL_1G },
+	},
+	.reports = { { 0, SZ_2G / SZ_4K } },
 };
 
 struct guest {
@@ -97,12 +194,26 @@ static pte_t *lookup(unsigned long vaddr, unsigned int *level)
 		if (vaddr - map->vaddr >= page_level_size(map->level))
 			continue;
 		*level = map->level;
+		if (map->absent)
+			return NULL;
 		guest->kpte = pfn_pte(map->pfn, PAGE_KERNEL);
 		if (map->level > PG_LEVEL_4K)
 			guest->kpte = pte_mkhuge(guest->kpte);
 		return &guest->kpte;
 	}
 	return NULL;
+}
+
+static bool is_shared(pte_t pte)
+{
+	struct guest *guest = kunit_get_current_test()->priv;
+	const struct mapping *map;
+
+	for (map = guest->tc->mappings; map->level; map++) {
+		if (!map->absent && map->pfn == pte_pfn(pte))
+			return map->shared;
+	}
+	return false;
 }
 
 static void notify(unsigned long pfn, int npages, bool enc)
@@ -115,9 +226,24 @@ static void notify(unsigned long pfn, int npages, bool enc)
 	guest->enc = enc;
 }
 
-static void report_range(struct kunit *test, bool enc)
+static void report_by_size(const struct enc_dec_case *tc, bool enc)
 {
-	const struct enc_dec_case *tc = test->param_value;
+	enc_dec_hypercall(tc->vaddr, tc->size, enc);
+}
+
+static void report_by_count(const struct enc_dec_case *tc, bool enc)
+{
+	amd_enc_status_change_finish(tc->vaddr, tc->size / SZ_4K, enc);
+}
+
+static void report_shared(const struct enc_dec_case *tc, bool enc)
+{
+	enc_dec_report_shared(tc->vaddr, tc->vaddr + tc->size);
+}
+
+static void report_range(struct kunit *test, const struct enc_dec_case *tc,
+			 void (*report)(const struct enc_dec_case *tc, bool enc), bool enc)
+{
 	struct guest guest = { .tc = tc, .enc = enc };
 	int i, expected = 0;
 
@@ -126,9 +252,11 @@ static void report_range(struct kunit *test, bool enc)
 
 	test->priv = &guest;
 	kunit_activate_static_stub(test, enc_dec_lookup, lookup);
+	kunit_activate_static_stub(test, enc_dec_is_shared, is_shared);
 	kunit_activate_static_stub(test, enc_dec_notify, notify);
-	enc_dec_hypercall(tc->vaddr, tc->size, enc);
+	report(tc, enc);
 	kunit_deactivate_static_stub(test, enc_dec_notify);
+	kunit_deactivate_static_stub(test, enc_dec_is_shared);
 	kunit_deactivate_static_stub(test, enc_dec_lookup);
 
 	KUNIT_EXPECT_LE_MSG(test, guest.nr_lookups, MAX_LOOKUPS, "it does not end");
@@ -142,19 +270,34 @@ static void report_range(struct kunit *test, bool enc)
 
 static void encrypted_range_test(struct kunit *test)
 {
-	report_range(test, true);
+	report_range(test, test->param_value, report_by_size, true);
 }
 
 static void decrypted_range_test(struct kunit *test)
 {
-	report_range(test, false);
+	report_range(test, test->param_value, report_by_size, false);
+}
+
+static void many_pages_test(struct kunit *test)
+{
+	if (cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
+		kunit_skip(test, "a host with SME reports nothing");
+	report_range(test, &many_pages, report_by_count, false);
+}
+
+static void shared_pages_test(struct kunit *test)
+{
+	report_range(test, test->param_value, report_shared, false);
 }
 
 KUNIT_ARRAY_PARAM_DESC(enc_dec, cases, name);
+KUNIT_ARRAY_PARAM_DESC(shared, shared_cases, name);
 
 static struct kunit_case enc_dec_test_cases[] = {
 	KUNIT_CASE_PARAM(encrypted_range_test, enc_dec_gen_params),
 	KUNIT_CASE_PARAM(decrypted_range_test, enc_dec_gen_params),
+	KUNIT_CASE(many_pages_test),
+	KUNIT_CASE_PARAM(shared_pages_test, shared_gen_params),
 	{}
 };
 

@@ -5,13 +5,26 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <kunit/static_stub.h>
+#include <kunit/visibility.h>
 #include <linux/cc_platform.h>
 #include <linux/highmem.h>
+#include <linux/kvm_host.h>
+#include <linux/moduleparam.h>
 #include <linux/pgtable.h>
 
 #include "snp_page.h"
+#include "trace.h"
 
-static bool snp_page_workaround __ro_after_init;
+#ifdef CONFIG_KVM_AMD_SNP_PAGE_FORCE
+static bool force_snp_safe_pages __ro_after_init;
+module_param(force_snp_safe_pages, bool, 0444);
+#else
+#define force_snp_safe_pages false
+#endif
+
+VISIBLE_IF_KUNIT bool snp_page_workaround __ro_after_init;
+EXPORT_SYMBOL_IF_KUNIT(snp_page_workaround);
 
 /*
  * Sample the attribute once, it is settled before any initcall of KVM runs:
@@ -19,28 +32,37 @@ static bool snp_page_workaround __ro_after_init;
  */
 void __init snp_page_hardware_setup(void)
 {
-	snp_page_workaround = cc_platform_has(CC_ATTR_HOST_SEV_SNP);
+	snp_page_workaround = cc_platform_has(CC_ATTR_HOST_SEV_SNP) ||
+			      force_snp_safe_pages;
 }
 
-static bool snp_page_is_safe(unsigned long pfn)
+VISIBLE_IF_KUNIT bool snp_page_is_safe(unsigned long pfn)
 {
 	return !IS_ALIGNED(pfn, PTRS_PER_PMD);
 }
+EXPORT_SYMBOL_IF_KUNIT(snp_page_is_safe);
 
 /* An order-1 block comes split, i.e. as two pages that are freed one by one. */
-static struct page *snp_page_get(int node, gfp_t gfp, unsigned int order)
+VISIBLE_IF_KUNIT struct page *snp_page_get(int node, gfp_t gfp, unsigned int order)
 {
-	struct page *page = alloc_pages_node(node, gfp, order);
+	struct page *page;
 
+	KUNIT_STATIC_STUB_REDIRECT(snp_page_get, node, gfp, order);
+
+	page = alloc_pages_node(node, gfp, order);
 	if (page && order)
 		split_page(page, order);
 	return page;
 }
+EXPORT_SYMBOL_IF_KUNIT(snp_page_get);
 
-static void snp_page_put(struct page *page)
+VISIBLE_IF_KUNIT void snp_page_put(struct page *page)
 {
+	KUNIT_STATIC_STUB_REDIRECT(snp_page_put, page);
+
 	__free_page(page);
 }
+EXPORT_SYMBOL_IF_KUNIT(snp_page_put);
 
 /*
  * Of two adjacent pages at most one is 2MB-aligned, and as blocks are naturally
@@ -79,10 +101,10 @@ static struct page *snp_page_from_pair(int node, gfp_t gfp)
  * Zero the page at the end, and only that one.  If the kernel initializes all
  * pages on allocation, it is zeroed already.
  */
-static noinline struct page *snp_page_alloc(int node, gfp_t gfp)
+VISIBLE_IF_KUNIT noinline struct page *snp_page_alloc(int node, gfp_t gfp)
 {
 	struct page *aligned[SNP_PAGE_MAX_TRIES];
-	int nr_aligned = 0;
+	int nr_aligned = 0, tries;
 	struct page *page;
 
 	gfp &= ~__GFP_ZERO;
@@ -99,14 +121,21 @@ static noinline struct page *snp_page_alloc(int node, gfp_t gfp)
 		}
 	}
 
+	tries = nr_aligned + 1;
 	while (nr_aligned)
 		snp_page_put(aligned[--nr_aligned]);
 
-	if (page && !want_init_on_alloc(gfp))
+	if (!page)
+		return NULL;
+
+	if (!want_init_on_alloc(gfp))
 		clear_highpage(page);
 
+	trace_kvm_snp_page_alloc(page_to_pfn(page), node, tries,
+				 tries > SNP_PAGE_MAX_TRIES);
 	return page;
 }
+EXPORT_SYMBOL_IF_KUNIT(snp_page_alloc);
 
 /*
  * Allocate a zeroed page for use as VMCB, VMSA, HSAVE or AVIC backing page, on
@@ -114,8 +143,14 @@ static noinline struct page *snp_page_alloc(int node, gfp_t gfp)
  */
 struct page *snp_safe_alloc_page_node(int node, gfp_t gfp)
 {
-	if (!snp_page_workaround)
-		return alloc_pages_node(node, gfp | __GFP_ZERO, 0);
+	struct page *page;
 
-	return snp_page_alloc(node, gfp);
+	if (snp_page_workaround)
+		return snp_page_alloc(node, gfp);
+
+	page = alloc_pages_node(node, gfp | __GFP_ZERO, 0);
+	if (page)
+		trace_kvm_snp_page_alloc(page_to_pfn(page), node, 1, false);
+	return page;
 }
+EXPORT_SYMBOL_IF_KUNIT(snp_safe_alloc_page_node);

@@ -12,6 +12,14 @@
 
 void __init snp_page_hardware_setup(void);
 struct page *snp_safe_alloc_page_node(int node, gfp_t gfp);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+extern bool snp_page_workaround;
+bool snp_page_is_safe(unsigned long pfn);
+struct page *snp_page_get(int node, gfp_t gfp, unsigned int order);
+void snp_page_put(struct page *page);
+struct page *snp_page_alloc(int node, gfp_t gfp);
+#endif
 #else
 static inline void snp_page_hardware_setup(void) {}
 

@@ -4,6 +4,7 @@
  * to make of its answer.  Knows neither vCPUs nor exits.
  */
 
+#include <kunit/visibility.h>
 #include <linux/kvm_host.h>
 
 #include "snp_psc.h"
@@ -11,112 +12,104 @@
 
 static int snp_psc_finish(struct snp_psc *psc, u64 result)
 {
-	psc->batch_size = 0;
 	psc->result = result;
 	return 0;
 }
 
-/*
- * Everything in-flight has been processed successfully.  Update the entries in
- * the guest's buffer.
- */
-static void snp_psc_done(struct snp_psc *psc)
+static void snp_psc_next_entry(struct snp_psc *psc)
 {
-	struct psc_buffer *buffer = psc->buffer;
-	u16 idx;
+	psc->cur_page = 0;
+	psc->cur_idx++;
+	psc->buffer->hdr.cur_entry = psc->cur_idx;
+}
 
-	for (idx = psc->cur_idx; psc->batch_size; psc->batch_size--, idx++) {
-		struct psc_entry entry = READ_ONCE(buffer->entries[idx]);
+/*
+ * The first @npages pages of the range have been processed successfully.
+ * Update the entries in the guest's buffer.
+ */
+static void snp_psc_done(struct snp_psc *psc, u32 npages)
+{
+	while (npages) {
+		u32 n = min(npages, psc->cur_npages - psc->cur_page);
 
-		buffer->entries[idx].cur_page = entry.pagesize ? 512 : 1;
+		npages -= n;
+		psc->cur_page += n;
+		psc->buffer->entries[psc->cur_idx].cur_page = psc->cur_page;
+
+		if (psc->cur_page == psc->cur_npages) {
+			snp_psc_next_entry(psc);
+			psc->cur_npages = psc->range.huge ? 512 : 1;
+		}
 	}
-
-	psc->cur_idx = idx;
-	buffer->hdr.cur_entry = idx;
 }
 
 static int snp_psc_next(struct snp_psc *psc)
 {
 	struct psc_buffer *buffer = psc->buffer;
-	struct psc_entry entry_start;
-	int npages;
+	struct psc_entry start, entry;
+	u32 npages, cur_page;
 	bool huge;
 	u64 gfn;
 	u16 idx;
 
 next_range:
-	/* There should be no other PSCs in-flight at this point. */
-	if (WARN_ON_ONCE(psc->batch_size))
-		return snp_psc_finish(psc, VMGEXIT_PSC_ERROR_GENERIC);
-
 	/* Find the start of the next range which needs processing. */
-	for (idx = psc->cur_idx; idx <= psc->end_idx; idx++) {
-		entry_start = READ_ONCE(buffer->entries[idx]);
+	for (; psc->cur_idx <= psc->end_idx; snp_psc_next_entry(psc)) {
+		start = READ_ONCE(buffer->entries[psc->cur_idx]);
+		gfn = start.gfn;
+		npages = start.pagesize ? 512 : 1;
 
-		gfn = entry_start.gfn;
-		huge = entry_start.pagesize;
-		npages = huge ? 512 : 1;
+		/* Trust the guest with what was done in an earlier request only. */
+		cur_page = psc->cur_page ?: start.cur_page;
 
-		if (entry_start.cur_page > npages || !IS_ALIGNED(gfn, npages))
+		if (cur_page > npages || !IS_ALIGNED(gfn, npages))
 			return snp_psc_finish(psc, VMGEXIT_PSC_ERROR_INVALID_ENTRY);
 
-		if (entry_start.cur_page) {
-			/*
-			 * If this is a partially-completed 2M range, force 4K handling
-			 * for the remaining pages since they're effectively split at
-			 * this point. Subsequent code should ensure this doesn't get
-			 * combined with adjacent PSC entries where 2M handling is still
-			 * possible.
-			 */
-			npages -= entry_start.cur_page;
-			gfn += entry_start.cur_page;
-			huge = false;
-		}
-
-		if (npages)
+		if (cur_page < npages)
 			break;
-
-		/*
-		 * Increment the guest-visible index to communicate the current
-		 * entry back to the guest, e.g. in case of failure.  No need
-		 * for READ_ONCE() as KVM doesn't consume the field, i.e. a
-		 * misbehaving guest can only break itself.
-		 */
-		buffer->hdr.cur_entry++;
 	}
 
-	if (idx > psc->end_idx) {
+	if (psc->cur_idx > psc->end_idx) {
 		/* Nothing more to process. */
 		return snp_psc_finish(psc, 0);
 	}
 
-	psc->cur_idx = idx;
-	psc->batch_size = 1;
+	psc->cur_page = cur_page;
+	psc->cur_npages = npages;
+
+	/*
+	 * If this is a partially-completed 2M range, force 4K handling for the
+	 * remaining pages since they're effectively split at this point, i.e.
+	 * don't combine them with entries where 2M handling is still possible.
+	 */
+	huge = start.pagesize && !cur_page;
+	gfn += cur_page;
+	npages -= cur_page;
 
 	/*
 	 * Find all subsequent PSC entries that contain adjacent GPA
 	 * ranges/operations and can be combined into a single
 	 * KVM_HC_MAP_GPA_RANGE exit.
 	 */
-	while (++idx <= psc->end_idx) {
-		struct psc_entry entry = READ_ONCE(buffer->entries[idx]);
+	for (idx = psc->cur_idx + 1; idx <= psc->end_idx; idx++) {
+		entry = READ_ONCE(buffer->entries[idx]);
 
-		if (entry.operation != entry_start.operation ||
-		    entry.gfn != entry_start.gfn + npages ||
-		    entry.cur_page || !!entry.pagesize != huge)
+		if (entry.operation != start.operation ||
+		    entry.gfn != gfn + npages ||
+		    entry.cur_page || entry.pagesize != huge)
 			break;
 
-		psc->batch_size++;
 		npages += huge ? 512 : 1;
 	}
 
-	switch (entry_start.operation) {
+	psc->range.gfn = gfn;
+	psc->range.npages = npages;
+	psc->range.private = start.operation == VMGEXIT_PSC_OP_PRIVATE;
+	psc->range.huge = huge;
+
+	switch (start.operation) {
 	case VMGEXIT_PSC_OP_PRIVATE:
 	case VMGEXIT_PSC_OP_SHARED:
-		psc->range.gfn = gfn;
-		psc->range.npages = npages;
-		psc->range.private = entry_start.operation == VMGEXIT_PSC_OP_PRIVATE;
-		psc->range.huge = entry_start.pagesize;
 		return 1;
 	default:
 		/*
@@ -125,7 +118,7 @@ next_range:
 		 * then consider the entire range completed and avoid exiting to
 		 * userspace.
 		 */
-		snp_psc_done(psc);
+		snp_psc_done(psc, npages);
 		goto next_range;
 	}
 }
@@ -139,6 +132,7 @@ int snp_psc_begin(struct snp_psc *psc, struct psc_buffer *buffer, unsigned int n
 	 */
 	psc->buffer = buffer;
 	psc->cur_idx = READ_ONCE(buffer->hdr.cur_entry);
+	psc->cur_page = 0;
 	psc->end_idx = READ_ONCE(buffer->hdr.end_entry);
 
 	if (psc->end_idx >= nr_entries)
@@ -146,12 +140,14 @@ int snp_psc_begin(struct snp_psc *psc, struct psc_buffer *buffer, unsigned int n
 
 	return snp_psc_next(psc);
 }
+EXPORT_SYMBOL_IF_KUNIT(snp_psc_begin);
 
 int snp_psc_begin_msr(struct snp_psc *psc, u64 ghcb_msr)
 {
 	u8 op = GHCB_MSR_PSC_REQ_TO_OP(ghcb_msr);
 
 	psc->buffer = NULL;
+	psc->nr_retries = 0;
 
 	if (op != SNP_PAGE_STATE_PRIVATE && op != SNP_PAGE_STATE_SHARED)
 		return snp_psc_finish(psc, GHCB_MSR_PSC_RESP_ERROR);
@@ -162,20 +158,41 @@ int snp_psc_begin_msr(struct snp_psc *psc, u64 ghcb_msr)
 	psc->range.huge = false;
 	return 1;
 }
+EXPORT_SYMBOL_IF_KUNIT(snp_psc_begin_msr);
 
-int snp_psc_answer(struct snp_psc *psc, u64 ret)
+static int snp_psc_answer_msr(struct snp_psc *psc, u64 ret, u64 npages)
 {
-	if (!kvm_is_valid_map_gpa_range_ret(ret))
+	if (ret == EINVAL)
+		return snp_psc_finish(psc, GHCB_MSR_PSC_RESP_ERROR);
+
+	if (npages)
+		return snp_psc_finish(psc, GHCB_MSR_PSC_RESP);
+
+	/* There is no response that makes the guest try again, ask userspace. */
+	if (psc->nr_retries++ < SNP_PSC_MSR_MAX_RETRIES)
+		return 1;
+
+	return snp_psc_finish(psc, GHCB_MSR_PSC_RESP_ERROR);
+}
+
+int snp_psc_answer(struct snp_psc *psc, u64 ret, u64 npages)
+{
+	if (!kvm_is_valid_map_gpa_range_ret(ret) || npages > psc->range.npages)
 		return -EINVAL;
 
 	if (!psc->buffer)
-		return snp_psc_finish(psc, ret ? GHCB_MSR_PSC_RESP_ERROR : GHCB_MSR_PSC_RESP);
+		return snp_psc_answer_msr(psc, ret, npages);
 
-	if (ret)
+	snp_psc_done(psc, npages);
+
+	if (ret == EINVAL)
 		return snp_psc_finish(psc, VMGEXIT_PSC_ERROR_GENERIC);
 
-	snp_psc_done(psc);
+	/* The guest sees by cur_entry that there is more to do, and asks again. */
+	if (ret || !npages)
+		return snp_psc_finish(psc, 0);
 
-	/* Handle the next range (if any). */
+	/* Handle the rest of the range or the next one (if any). */
 	return snp_psc_next(psc);
 }
+EXPORT_SYMBOL_IF_KUNIT(snp_psc_answer);

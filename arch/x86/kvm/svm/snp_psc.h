@@ -6,6 +6,12 @@
 
 #include <asm/sev-common.h>
 
+/*
+ * How often in a row userspace may answer EAGAIN to a request by MSR, before
+ * the guest gets an error.
+ */
+#define SNP_PSC_MSR_MAX_RETRIES	16
+
 /* Memory of the guest, which may change it at any time. */
 struct psc_buffer {
 	struct psc_hdr hdr;
@@ -29,18 +35,25 @@ struct snp_psc {
 
 	/* NULL for requests that are made with the GHCB MSR protocol. */
 	struct psc_buffer *buffer;
-	u16 cur_idx;
+	u16 cur_idx;		/* the first entry that is not done */
 	u16 end_idx;
-	u16 batch_size;		/* entries that are part of range */
+	u32 cur_page;		/* pages of this entry that are done */
+	u32 cur_npages;		/* pages that this entry has */
+
+	/* For the GHCB MSR protocol only. */
+	u8 nr_retries;
 };
 
 /*
  * Each of these returns 1 if userspace is to change the state of psc->range,
- * and 0 if the request is over, with psc->result.  snp_psc_answer() takes what
- * userspace says about the range, and returns -EINVAL if it must not say that.
+ * and 0 if the request is over, with psc->result.
+ *
+ * snp_psc_answer() takes what userspace says about the range, and how many of
+ * its pages, from its start, have changed.  It returns -EINVAL if userspace
+ * must not say that, with the range as it was.
  */
 int snp_psc_begin(struct snp_psc *psc, struct psc_buffer *buffer, unsigned int nr_entries);
 int snp_psc_begin_msr(struct snp_psc *psc, u64 ghcb_msr);
-int snp_psc_answer(struct snp_psc *psc, u64 ret);
+int snp_psc_answer(struct snp_psc *psc, u64 ret, u64 npages);
 
 #endif /* __KVM_X86_SVM_SNP_PSC_H */

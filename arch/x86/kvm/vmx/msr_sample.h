@@ -2,7 +2,11 @@
 #ifndef __KVM_X86_VMX_MSR_SAMPLE_H
 #define __KVM_X86_VMX_MSR_SAMPLE_H
 
+#include <linux/cache.h>
 #include <linux/types.h>
+
+struct vmcs_config;
+struct vmx_capability;
 
 /*
  * The VMX capabilities of one CPU, all of them read on that CPU.  KVM derives
@@ -11,6 +15,10 @@
  */
 struct vmx_msr_sample {
 	int cpu;
+
+	/* CPUID decides about a few controls, too, and differs as MSRs do. */
+	u64 signature;
+	u64 sgx;
 
 	u64 basic;
 	u64 pinbased_ctls;
@@ -28,6 +36,31 @@ struct vmx_msr_sample {
 	u64 vmfunc;
 };
 
+/* One capability in which two samples differ. */
+struct vmx_msr_diff {
+	const char *name;
+	u64 reference;
+	u64 value;
+};
+
+extern struct vmx_msr_sample vmx_reference __ro_after_init;
+
 void vmx_msr_sample_take(struct vmx_msr_sample *sample);
+bool vmx_msr_sample_next_diff(const struct vmx_msr_sample *reference,
+			      const struct vmx_msr_sample *sample,
+			      int *pos, struct vmx_msr_diff *diff);
+void vmx_msr_sample_report(const struct vmx_msr_sample *reference,
+			   const struct vmx_msr_sample *sample);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+extern bool error_on_inconsistent_vmcs_config;
+int vmcs_config_from_sample(struct vmcs_config *vmcs_conf,
+			    struct vmx_capability *vmx_cap,
+			    const struct vmx_msr_sample *sample);
+int setup_vmcs_config(struct vmcs_config *vmcs_conf,
+		      struct vmx_capability *vmx_cap,
+		      const struct vmx_msr_sample *sample);
+int vmx_check_sample(const struct vmx_msr_sample *sample);
+#endif
 
 #endif /* __KVM_X86_VMX_MSR_SAMPLE_H */

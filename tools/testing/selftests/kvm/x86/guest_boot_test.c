@@ -24,8 +24,6 @@
 #define MAX_MODULES	8
 #define MAX_CALLS	32
 
-/* Where the kernel is without KASLR, and its code segment. */
-#define START_KERNEL_MAP	0xffffffff80000000ul
 #define LINUX_KERNEL_CS		0x10
 
 #define KVM_CPUID_FEATURES_LEAF	(KVM_CPUID_SIGNATURE + 1)
@@ -157,48 +155,14 @@ static const struct scenario scenarios[] = {
 	  .offers_exit = true, .has_exit = true },
 };
 
-/* A compiler may have appended to the name of a static function. */
-static bool is_symbol(const char *name, const char *symbol)
-{
-	size_t len = strlen(symbol);
-
-	return !strncmp(name, symbol, len) && (!name[len] || name[len] == '.');
-}
-
-/* The address of @symbol, 0 if there is none, and where the next one begins. */
-static u64 find_symbol(const char *symbol, u64 *end)
-{
-	FILE *map = fopen(options.symbols, "r");
-	char name[256], type;
-	u64 addr, found = 0;
-
-	TEST_ASSERT(map, "Cannot open %s, errno %d", options.symbols, errno);
-	while (fscanf(map, "%lx %c %255s", &addr, &type, name) == 3) {
-		if (found && addr > found) {
-			if (end)
-				*end = addr;
-			break;
-		}
-		if (!found && is_symbol(name, symbol))
-			found = addr;
-	}
-	fclose(map);
-	return found;
-}
-
-static void *kernel_hva(struct linux_guest *guest, u64 addr)
-{
-	return addr_gpa2hva(guest->vm, addr - START_KERNEL_MAP);
-}
-
 /* In @function: what the kernel executes now if it makes a hypercall there. */
 static u64 find_hypercall(struct linux_guest *guest, const char *function)
 {
-	u64 early = find_symbol("kvm_early_hypercall", NULL);
-	u64 end = 0, addr = find_symbol(function, &end);
+	u64 early = linux_guest_symbol(options.symbols, "kvm_early_hypercall", NULL);
+	u64 end = 0, addr = linux_guest_symbol(options.symbols, function, &end);
 
 	for (; addr && addr + 3 <= end; addr++) {
-		const u8 *insn = kernel_hva(guest, addr);
+		const u8 *insn = linux_guest_kernel_hva(guest, addr);
 		s32 offset;
 
 		memcpy(&offset, insn + 1, sizeof(offset));
@@ -224,11 +188,11 @@ static u64 find_call_site(struct linux_guest *guest)
 /* The guest never gets back to what it was printing: one call is all we want. */
 static void send_to_site(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 {
+	u64 patched = linux_guest_symbol(options.symbols, "alternatives_patched", NULL);
 	struct watch *watch = guest->private;
 	struct kvm_regs regs;
 
-	memcpy(&watch->alternatives_patched,
-	       kernel_hva(guest, find_symbol("alternatives_patched", NULL)), sizeof(int));
+	memcpy(&watch->alternatives_patched, linux_guest_kernel_hva(guest, patched), sizeof(int));
 
 	/* KVM is still to complete the instruction that made this exit. */
 	vcpu_run_complete_io(vcpu);
@@ -410,10 +374,10 @@ static bool died_of_exception_at(struct linux_guest *guest, u64 rip)
 	vcpu_mp_state_get(vcpu, &state);
 	vcpu_regs_get(vcpu, &regs);
 	if (state.mp_state != KVM_MP_STATE_HALTED || (regs.rflags & X86_EFLAGS_IF) ||
-	    regs.rsp < START_KERNEL_MAP)
+	    regs.rsp < LINUX_GUEST_KERNEL_MAP)
 		return false;
 
-	stack = kernel_hva(guest, regs.rsp);
+	stack = linux_guest_kernel_hva(guest, regs.rsp);
 	for (i = 0; i < PAGE_SIZE / sizeof(*stack); i++) {
 		if (stack[i] == rip && stack[i + 1] == LINUX_KERNEL_CS)
 			return true;
@@ -549,7 +513,7 @@ int main(int argc, char *argv[])
 
 	/* As of a distribution: its boots have nothing to tell of early requests. */
 	if (!options.show && !options.injected_only &&
-	    !find_symbol("early_hypercalls", NULL)) {
+	    !linux_guest_symbol(options.symbols, "early_hypercalls", NULL)) {
 		ksft_print_msg("%s is without CONFIG_KVM_GUEST_HYPERCALL_KUNIT_TEST: only -i\n",
 			       options.kernel);
 		options.injected_only = true;

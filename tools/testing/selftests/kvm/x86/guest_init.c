@@ -2,21 +2,58 @@
 /*
  * PID 1 of the Linux guests that tests boot with linux_guest_create().
  *
- * Loads the modules that are its arguments, in that order, from /modules, says
- * on the console what it did, and reboots, which ends the guest.
+ * Loads the modules that are its arguments, in that order, from /modules, takes
+ * the steps that are, says on the console what it did, and reboots, which ends
+ * the guest.  A module's parameters follow its name, with commas.
+ *
+ *	offline, online		stop and start CPU 1
+ *	hibernate		up to where the last CPU is suspended, and resume
+ *	kexec, crash		start this kernel once more, without any steps
+ *	disk			overwrite the disk, /dev/vda, and read it back; a
+ *				disk that this step has written is read first
+ *	pressure		use up nearly all memory, for a moment
+ *	wait			until the VMM lets the guest go on: port 0xf5 of the
+ *				VMM reads as 0 as long as it does not
+ *	unload			unload the modules, the last one first
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kexec.h>
+#include <linux/reboot.h>
+#include <linux/sysinfo.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define PAGE_SIZE	4096
+#define MAX_MODULES	16
+
+/* A multiple of the sectors of any disk. */
+#define DISK_BLOCK_SIZE	(16 * PAGE_SIZE)
+
+/* Of each process of step "load". */
+#define LOAD_PAGES	1024
+#define PAGE_WORDS	(PAGE_SIZE / sizeof(long))
+
+/* What the kernel keeps while memory is scarce. */
+#define SPARE_MEMORY	(8 << 20)
+
+/* See linux_guest.h. */
+#define WAIT_PORT	0xf5
+
 static int kmsg = -1;
+
+static const char *loaded[MAX_MODULES];
+static int nr_loaded;
 
 /* One write is one line of the kernel's log. */
 static void say(const char *fmt, ...)
@@ -62,12 +99,18 @@ static void mount_all(void)
 
 static int load_module(const char *name)
 {
-	char path[256];
+	char path[256], *params, *c;
 	int fd, err = 0;
 
 	snprintf(path, sizeof(path), "/modules/%s", name);
+	params = strchr(path, ',');
+	if (params)
+		*params++ = '\0';
+	for (c = params; c && *c; c++)
+		*c = *c == ',' ? ' ' : *c;
+
 	fd = open(path, O_RDONLY);
-	if (fd < 0 || syscall(__NR_finit_module, fd, "", 0))
+	if (fd < 0 || syscall(__NR_finit_module, fd, params ?: "", 0))
 		err = errno;
 	if (fd >= 0)
 		close(fd);
@@ -77,23 +120,24 @@ static int load_module(const char *name)
 /* Linux also passes on what it does not know, e.g. "nokaslr" without KASLR. */
 static int is_module(const char *name)
 {
-	size_t len = strlen(name);
+	const char *comma = strchr(name, ',');
+	size_t len = comma ? (size_t)(comma - name) : strlen(name);
 
-	return len > 3 && !strcmp(name + len - 3, ".ko");
+	return len > 3 && !strncmp(name + len - 3, ".ko", 3);
 }
 
 static void load_modules(char **names)
 {
-	int err, nr_loaded = 0;
+	int err;
 
 	for (; *names; names++) {
 		if (!is_module(*names))
 			continue;
-		err = load_module(*names);
+		err = nr_loaded < MAX_MODULES ? load_module(*names) : ENOSPC;
 		if (err)
 			say("%s failed to load, errno %d\n", *names, err);
 		else
-			nr_loaded++;
+			loaded[nr_loaded++] = *names;
 	}
 	say("%d modules loaded\n", nr_loaded);
 }
@@ -110,6 +154,306 @@ static int nr_online_cpus(void)
 	return nr;
 }
 
+static int write_file(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY);
+	int err = 0;
+
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		err = errno;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+static int stop_cpu1(void)
+{
+	return write_file("/sys/devices/system/cpu/cpu1/online", "0");
+}
+
+static int start_cpu1(void)
+{
+	return write_file("/sys/devices/system/cpu/cpu1/online", "1");
+}
+
+/* Without an image: far enough that the last CPU is suspended and resumes. */
+static int hibernate_without_image(void)
+{
+	write_file("/sys/module/hibernate/parameters/pm_test_delay", "0");
+	return write_file("/sys/power/pm_test", "core") ?: write_file("/sys/power/state", "disk");
+}
+
+/* The command line of this kernel, for one whose PID 1 takes no steps. */
+static int read_cmdline(char *cmdline, size_t size, const char *extra)
+{
+	int fd = open("/proc/cmdline", O_RDONLY);
+	ssize_t len = fd < 0 ? -1 : read(fd, cmdline, size - strlen(extra) - 1);
+	char *end;
+
+	close(fd);
+	if (len < 0)
+		return errno;
+	cmdline[len] = '\0';
+	end = strstr(cmdline, " -- ");
+	strcpy(end ?: cmdline + len, extra);
+	return 0;
+}
+
+/* This kernel and its initramfs, which "retain_initrd" has kept. */
+static int load_kernel(unsigned long flags, const char *extra)
+{
+	int kernel = open("/kernel", O_RDONLY), initrd = open("/sys/firmware/initrd", O_RDONLY);
+	static char cmdline[4096];
+	size_t size;
+	int err;
+
+	err = read_cmdline(cmdline, sizeof(cmdline), extra);
+	/* No call of a function may be among the arguments of nolibc's syscall(). */
+	size = strlen(cmdline) + 1;
+	if (!err && syscall(__NR_kexec_file_load, kernel, initrd, size, cmdline, flags))
+		err = errno;
+	return err;
+}
+
+static int start_kernel(void)
+{
+	return load_kernel(0, " --") ?: reboot(LINUX_REBOOT_CMD_KEXEC);
+}
+
+/* PID 1 must not end: the kernel panics. */
+static int crash_into_kernel(void)
+{
+	unsigned long cpu0 = 1;
+	int err = load_kernel(KEXEC_FILE_ON_CRASH, " nr_cpus=1 --");
+
+	if (err)
+		return err;
+	syscall(__NR_sched_setaffinity, 0, sizeof(cpu0), &cpu0);
+	exit(1);
+}
+
+static int unload_modules(void)
+{
+	char name[64], *c;
+
+	while (nr_loaded) {
+		snprintf(name, sizeof(name), "%s", loaded[nr_loaded - 1]);
+		*strstr(name, ".ko") = '\0';
+		for (c = name; *c; c++)
+			*c = *c == '-' ? '_' : *c;
+		if (syscall(__NR_delete_module, name, O_NONBLOCK))
+			return errno;
+		nr_loaded--;
+	}
+	return 0;
+}
+
+static uint64_t *map_memory(size_t size)
+{
+	return mmap(NULL, size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+/* Every word differs from all others and from those of another pass. */
+static void fill(uint64_t *words, size_t size, uint64_t first, uint64_t pass)
+{
+	size_t i;
+
+	for (i = 0; i < size / 8; i++)
+		words[i] = (first + i) | pass << 48;
+}
+
+static bool compare(const char *what, const uint64_t *words, size_t size, uint64_t first,
+		    uint64_t pass)
+{
+	uint64_t expected;
+	size_t i;
+
+	for (i = 0; i < size / 8; i++) {
+		expected = (first + i) | pass << 48;
+		if (words[i] == expected)
+			continue;
+		say("%s: word %lu is 0x%lx instead of 0x%lx\n", what, first + i, words[i],
+		    expected);
+		return false;
+	}
+	return true;
+}
+
+static int use_up_memory(void)
+{
+	struct sysinfo info;
+	uint64_t *words;
+	size_t size, used = 0;
+	int err = 0;
+
+	syscall(__NR_sysinfo, &info);
+	size = info.totalram * info.mem_unit;
+	words = map_memory(size);
+	if (words == MAP_FAILED)
+		return errno;
+
+	while (used < size && info.freeram * info.mem_unit > SPARE_MEMORY) {
+		fill(words + used / 8, PAGE_SIZE, used / 8, 0);
+		used += PAGE_SIZE;
+		if (used % (64 * PAGE_SIZE) == 0)
+			syscall(__NR_sysinfo, &info);
+	}
+	if (!compare("pressure", words, used, 0, 0))
+		err = EIO;
+	munmap(words, size);
+	if (!err)
+		say("pressure: %lu MiB used\n", used >> 20);
+	return err;
+}
+
+static int read_disk(int fd, uint64_t *words, uint64_t nr_blocks, uint64_t pass)
+{
+	uint64_t i;
+
+	lseek(fd, 0, SEEK_SET);
+	for (i = 0; i < nr_blocks; i++) {
+		if (read(fd, words, DISK_BLOCK_SIZE) != DISK_BLOCK_SIZE ||
+		    !compare("disk", words, DISK_BLOCK_SIZE, i * DISK_BLOCK_SIZE / 8, pass))
+			return errno ?: EIO;
+	}
+	return 0;
+}
+
+static int write_disk(int fd, uint64_t *words, uint64_t nr_blocks, uint64_t pass)
+{
+	uint64_t i;
+
+	lseek(fd, 0, SEEK_SET);
+	for (i = 0; i < nr_blocks; i++) {
+		fill(words, DISK_BLOCK_SIZE, i * DISK_BLOCK_SIZE / 8, pass);
+		if (write(fd, words, DISK_BLOCK_SIZE) != DISK_BLOCK_SIZE)
+			return errno ?: EIO;
+	}
+	return 0;
+}
+
+/* Past the page cache. */
+static int use_disk(void)
+{
+	static uint64_t pass;
+	int err = 0, fd = open("/dev/vda", O_RDWR | O_DIRECT);
+	uint64_t nr_blocks, *words = map_memory(DISK_BLOCK_SIZE);
+
+	if (fd < 0 || words == MAP_FAILED)
+		return errno;
+
+	/* What a short read or a wrong word leaves as it is. */
+	errno = 0;
+	nr_blocks = lseek(fd, 0, SEEK_END) / DISK_BLOCK_SIZE;
+	if (pass)
+		err = read_disk(fd, words, nr_blocks, pass);
+	pass++;
+	err = err ?: write_disk(fd, words, nr_blocks, pass);
+	err = err ?: read_disk(fd, words, nr_blocks, pass);
+	if (!err)
+		say("disk: %lu blocks ok\n", nr_blocks);
+
+	munmap(words, DISK_BLOCK_SIZE);
+	close(fd);
+	return err;
+}
+
+static int wait_for_vmm(void)
+{
+	int err = 0, fd = open("/dev/port", O_RDONLY);
+	uint8_t go_on = 0;
+
+	if (fd < 0)
+		return errno;
+	while (!go_on && !err) {
+		usleep(20000);
+		if (lseek(fd, WAIT_PORT, SEEK_SET) < 0 || read(fd, &go_on, 1) != 1)
+			err = errno ?: EIO;
+	}
+	close(fd);
+	return err;
+}
+
+/* The first word says that it is such a page, see guest_live_migration_test.c. */
+static unsigned long load_word(int cpu, unsigned long pass, int page, size_t word)
+{
+	if (!word)
+		return 0x6c6f616470616765;
+	return (((pass << 1 | cpu) << 32) + page * PAGE_WORDS + word) * 0x9e3779b97f4a7c15;
+}
+
+/* Whatever has been written last has to be there. */
+static int load_cpu(int cpu)
+{
+	unsigned long pass, mask = 1ul << cpu, *words;
+	size_t word;
+	int page;
+
+	syscall(__NR_sched_setaffinity, 0, sizeof(mask), &mask);
+	words = mmap(NULL, LOAD_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (words == MAP_FAILED)
+		return errno;
+
+	for (pass = 1; ; pass++) {
+		for (page = 0; page < LOAD_PAGES; page++) {
+			unsigned long *p = words + page * PAGE_WORDS;
+
+			for (word = 0; word < PAGE_WORDS; word++) {
+				if (pass > 1 && p[word] != load_word(cpu, pass - 1, page, word)) {
+					say("load %d: page %d is wrong\n", cpu, page);
+					for (;;)
+						sleep(1);
+				}
+				p[word] = load_word(cpu, pass, page, word);
+			}
+		}
+		say("load %d: pass %lu\n", cpu, pass);
+		/* A timer has to expire for the next one. */
+		usleep(1000);
+	}
+}
+
+/* On two CPUs, until the host has seen enough or a page is wrong. */
+static int load(void)
+{
+	return load_cpu(!fork());
+}
+
+static const struct {
+	const char *name;
+	int (*take)(void);
+} steps[] = {
+	{ "load",	load },
+	{ "offline",	stop_cpu1 },
+	{ "online",	start_cpu1 },
+	{ "hibernate",	hibernate_without_image },
+	{ "kexec",	start_kernel },
+	{ "crash",	crash_into_kernel },
+	{ "disk",	use_disk },
+	{ "pressure",	use_up_memory },
+	{ "wait",	wait_for_vmm },
+	{ "unload",	unload_modules },
+	{}
+};
+
+static void take_steps(char **names)
+{
+	int i, err;
+
+	for (; *names; names++) {
+		for (i = 0; steps[i].name; i++) {
+			if (strcmp(*names, steps[i].name))
+				continue;
+			say("step %s\n", steps[i].name);
+			err = steps[i].take();
+			if (err)
+				say("%s failed, errno %d\n", steps[i].name, err);
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
 	mount_all();
@@ -117,6 +461,7 @@ int main(int argc, char **argv)
 
 	say("%d CPUs online\n", nr_online_cpus());
 	load_modules(argv + 1);
+	take_steps(argv + 1);
 	say("done\n");
 
 	reboot(RB_AUTOBOOT);

@@ -3,19 +3,16 @@
  * Run KVM's KUnit suites, so that one command tests all of KVM.
  *
  * A suite is run through debugfs, i.e. its module is loaded already; each of
- * its cases becomes a result of this test.
+ * its cases becomes a result of this test.  Suites that are named on the
+ * command line have to be there; without names, all that begin with "kvm_" run.
  */
+#include <dirent.h>
+
 #include "kselftest.h"
 #include "test_util.h"
 
 #define KUNIT		"/sys/kernel/debug/kunit"
-
-static const struct {
-	const char *name;
-	const char *module;
-} suites[] = {
-	{ "kvm_snp_page", "snp_page_test" },
-};
+#define MAX_SUITES	32
 
 /* One line of a suite's results that reports a case, not the suite itself. */
 static bool parse_case(const char *line, bool *ok, char *name, bool *skipped)
@@ -78,48 +75,42 @@ static int count_results(const char *suite)
 	return nr_results;
 }
 
-/* Suites are named on the command line, and have to be there then. */
-static bool is_wanted(const char *suite, int argc, char *argv[])
+static int is_kvm_suite(const struct dirent *entry)
 {
-	int i;
-
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], suite))
-			return true;
-	}
-	return argc == 1;
+	return !strncmp(entry->d_name, "kvm_", strlen("kvm_"));
 }
 
 int main(int argc, char *argv[])
 {
-	bool wanted[ARRAY_SIZE(suites)], loaded[ARRAY_SIZE(suites)];
-	int i, nr_wanted = 0, nr_results = 0;
+	const char *suites[MAX_SUITES];
+	int i, n, nr_results = 0;
+	struct dirent **found;
 	char path[256];
 
-	for (i = 0; i < ARRAY_SIZE(suites); i++) {
-		wanted[i] = is_wanted(suites[i].name, argc, argv);
-		if (!wanted[i])
-			continue;
-		snprintf(path, sizeof(path), KUNIT "/%s/run", suites[i].name);
-		loaded[i] = !access(path, F_OK);
-		__TEST_REQUIRE(loaded[i] || argc == 1, "module %s is not loaded, or no debugfs",
-			       suites[i].module);
-		nr_results += loaded[i] ? count_results(suites[i].name) : 1;
-		nr_wanted++;
+	if (argc > 1) {
+		n = argc - 1;
+		TEST_ASSERT(n <= MAX_SUITES, "%d suites, at most %d", n, MAX_SUITES);
+		for (i = 0; i < n; i++)
+			suites[i] = argv[i + 1];
+	} else {
+		n = scandir(KUNIT, &found, is_kvm_suite, alphasort);
+		__TEST_REQUIRE(n > 0, "no module with a suite kvm_* is loaded, or no debugfs");
+		TEST_ASSERT(n <= MAX_SUITES, "%d suites, at most %d", n, MAX_SUITES);
+		for (i = 0; i < n; i++)
+			suites[i] = found[i]->d_name;
 	}
-	TEST_ASSERT(nr_wanted && (argc == 1 || nr_wanted == argc - 1),
-		    "unknown suite; known: %s and so on, see the table", suites[0].name);
+
+	for (i = 0; i < n; i++) {
+		snprintf(path, sizeof(path), KUNIT "/%s/run", suites[i]);
+		__TEST_REQUIRE(!access(path, F_OK),
+			       "suite %s is not there: its module is not loaded, or no debugfs",
+			       suites[i]);
+		nr_results += count_results(suites[i]);
+	}
 
 	ksft_print_header();
 	ksft_set_plan(nr_results);
-	for (i = 0; i < ARRAY_SIZE(suites); i++) {
-		if (!wanted[i])
-			continue;
-		if (loaded[i])
-			run_suite(suites[i].name);
-		else
-			ksft_test_result_skip("%s: module %s is not loaded, or no debugfs\n",
-					      suites[i].name, suites[i].module);
-	}
+	for (i = 0; i < n; i++)
+		run_suite(suites[i]);
 	ksft_finished();
 }

@@ -21,11 +21,17 @@
 #define LINUX_GUEST_EXIT_PORT	0xf4
 #define LINUX_GUEST_EXIT_VALUE	0x2a
 
+/* The guest, in step "wait" of guest_init, reads 0 here as long as it has to wait. */
+#define LINUX_GUEST_WAIT_PORT	0xf5
+
 /* Enough for Linux and a small initramfs. */
 #define LINUX_GUEST_MEM_SIZE	SZ_256M
 
 /* What is printed beyond it is lost. */
 #define LINUX_GUEST_CONSOLE_SIZE	SZ_1M
+
+/* Where the kernel's image is mapped, at its physical address, without KASLR. */
+#define LINUX_GUEST_KERNEL_MAP	0xffffffff80000000ul
 
 /* The first and only memslot; others are free for tests. */
 #define LINUX_GUEST_MEMSLOT	0
@@ -37,6 +43,7 @@ enum linux_guest_end {
 	LINUX_GUEST_RESET,		/* keyboard controller or port 0xcf9 */
 	LINUX_GUEST_TRIPLE_FAULT,
 	LINUX_GUEST_TIMEOUT,
+	LINUX_GUEST_PAUSED,		/* the test wanted it */
 	LINUX_GUEST_ERROR,		/* linux_guest::error tells */
 };
 
@@ -61,17 +68,27 @@ struct linux_guest_params {
 	int nr_vcpus;
 	u64 mem_size;			/* 0: LINUX_GUEST_MEM_SIZE */
 	unsigned long vm_type;		/* KVM_X86_* */
+	u64 coco_exits;			/* of KVM_CAP_COCO_EXITS */
 };
 
 struct linux_guest_uart {
 	u8 ier, fcr, lcr, mcr, scr, dll, dlm;
 };
 
+struct linux_guest_disk;
+
 struct linux_guest {
 	struct kvm_vm *vm;
 	struct kvm_vcpu *vcpus[LINUX_GUEST_MAX_VCPUS];
 	int nr_vcpus;
 	u64 mem_size;
+	u64 c_bit;			/* of an SEV guest's page table entries, or 0 */
+
+	/* See linux_guest_virtio.h. */
+	struct linux_guest_disk *disk;
+
+	/* May be changed while the guest runs. */
+	bool wait;
 
 	/*
 	 * The test's, all optional, to be set before linux_guest_run().
@@ -95,6 +112,7 @@ struct linux_guest {
 
 	/* The library's. */
 	size_t line_start;
+	unsigned long *written;		/* a bit per page, see linux_guest_written() */
 	struct linux_guest_uart uart;
 	pthread_mutex_t console_lock;
 	pthread_mutex_t end_lock;
@@ -118,6 +136,12 @@ struct linux_guest_ktap {
 };
 
 /*
+ * The machine alone, with nothing in its memory and vCPUs as after a reset, for
+ * a guest that comes from elsewhere.  The params about Linux are not used.
+ */
+struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *params);
+
+/*
  * Everything up to the guest's first instruction.  The vCPUs' CPUID may still
  * be edited, with the usual helpers, until linux_guest_run().
  */
@@ -125,18 +149,34 @@ struct linux_guest *linux_guest_create(const struct linux_guest_params *params);
 
 /*
  * Run all vCPUs until the guest ends, or for so many seconds of wall time;
- * no vCPU is running any more on return.  After LINUX_GUEST_TIMEOUT the guest
- * can be run on.
+ * no vCPU is running any more on return.  After LINUX_GUEST_TIMEOUT and
+ * LINUX_GUEST_PAUSED the guest can be run on, and after the latter KVM has
+ * completed all exits, so that the state of the vCPUs can be saved.
  */
 enum linux_guest_end linux_guest_run(struct linux_guest *guest, unsigned int seconds);
 
-/* End the run.  The first reason counts. */
+/*
+ * End the run, or the next one if there is none.  The first reason counts, but
+ * what the guest does before the last vCPU has stopped counts more than a pause.
+ */
 void linux_guest_stop(struct linux_guest *guest, enum linux_guest_end end);
+
+/* End it by LINUX_GUEST_ERROR. */
+void __printf(2, 3) linux_guest_fail(struct linux_guest *guest, const char *fmt, ...);
 
 void linux_guest_free(struct linux_guest *guest);
 
 /* The path of a program that is built along with the test. */
 void linux_guest_program(char *path, size_t size, const char *name);
+
+/*
+ * The address of @symbol in the System.map @map, 0 if there is none, and in *@end,
+ * unless that is NULL, where the next one begins.
+ */
+u64 linux_guest_symbol(const char *map, const char *symbol, u64 *end);
+
+/* Where the test finds a symbol of the kernel's image. */
+void *linux_guest_kernel_hva(struct linux_guest *guest, u64 addr);
 
 const char *linux_guest_end_str(enum linux_guest_end end);
 

@@ -5,6 +5,7 @@
 #include <asm/bootparam.h>
 #include <libgen.h>
 #include <limits.h>
+#include <linux/bitmap.h>
 #include <linux/serial_reg.h>
 #include <linux/sizes.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 
 #include "kvm_util.h"
 #include "linux_guest.h"
+#include "linux_guest_virtio.h"
 #include "processor.h"
 
 /*
@@ -45,6 +47,8 @@
 /* Three pages of KVM's own and one more, where nothing else is (VMX only). */
 #define IDENTITY_MAP_GPA	0xfffbc000ul
 #define TSS_GPA			0xfffbd000ul
+
+#define SEV_LEAF		0x8000001f
 
 #define BZIMAGE_MAGIC		0x53726448	/* "HdrS" */
 #define SETUP_HEADER_OFFSET	0x1f1
@@ -410,11 +414,11 @@ static void map_identity(struct linux_guest *guest)
 	u64 *pdpt = pml4 + PTES_PER_TABLE, *pd = pdpt + PTES_PER_TABLE;
 	int i;
 
-	pml4[0] = (PAGE_TABLES_GPA + PAGE_SIZE) | TABLE_FLAGS;
+	pml4[0] = (PAGE_TABLES_GPA + PAGE_SIZE) | guest->c_bit | TABLE_FLAGS;
 	for (i = 0; i < NR_PAGE_DIRECTORIES; i++)
-		pdpt[i] = (PAGE_TABLES_GPA + (2 + i) * PAGE_SIZE) | TABLE_FLAGS;
+		pdpt[i] = (PAGE_TABLES_GPA + (2 + i) * PAGE_SIZE) | guest->c_bit | TABLE_FLAGS;
 	for (i = 0; i < NR_PAGE_DIRECTORIES * PTES_PER_TABLE; i++)
-		pd[i] = i * PG_SIZE_2M | HUGE_PAGE_FLAGS;
+		pd[i] = i * PG_SIZE_2M | guest->c_bit | HUGE_PAGE_FLAGS;
 }
 
 /* As the 64-bit boot protocol wants it, see Documentation/arch/x86/boot.rst. */
@@ -452,7 +456,7 @@ static void set_boot_state(struct linux_guest *guest, gpa_t entry)
 	sregs.gdt.limit = BOOT_DS + 7;
 	sregs.idt.limit = 0;
 	sregs.cr0 = X86_CR0_PE | X86_CR0_ET | X86_CR0_NE | X86_CR0_PG;
-	sregs.cr3 = PAGE_TABLES_GPA;
+	sregs.cr3 = PAGE_TABLES_GPA | guest->c_bit;
 	sregs.cr4 = X86_CR4_PAE;
 	sregs.efer = EFER_LME | EFER_LMA;
 	vcpu_sregs_set(vcpu, &sregs);
@@ -492,12 +496,48 @@ static void set_topology(struct kvm_cpuid_entry2 *entry, u32 apic_id, u32 nr_vcp
 	}
 }
 
-static void init_cpuid(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+/*
+ * An SEV guest also has leaf 0x8000001f.  Linux takes the bits of a physical
+ * address from leaf 0x80000008 less those that are reserved for the C-bit.
+ */
+static struct kvm_cpuid2 *add_sev_leaf(const struct kvm_cpuid2 *supported, u64 c_bit)
 {
+	struct kvm_cpuid2 *cpuid = allocate_kvm_cpuid2(supported->nent + 1);
 	struct kvm_cpuid_entry2 *entry;
 	int i;
 
-	vcpu_init_cpuid(vcpu, kvm_get_supported_cpuid());
+	cpuid->nent = 0;
+	for (i = 0; i < supported->nent; i++) {
+		entry = &cpuid->entries[cpuid->nent];
+		*entry = supported->entries[i];
+		if (entry->function == SEV_LEAF)
+			continue;
+		if (entry->function == 0x80000000)
+			entry->eax = max_t(u32, entry->eax, SEV_LEAF);
+		cpuid->nent++;
+	}
+	cpuid->entries[cpuid->nent++] = (struct kvm_cpuid_entry2) {
+		.function = SEV_LEAF,
+		.eax = BIT(X86_FEATURE_SEV.bit),
+		.ebx = 1 << 6 | __builtin_ctzll(c_bit),
+	};
+	return cpuid;
+}
+
+static void init_cpuid(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+{
+	const struct kvm_cpuid2 *supported = kvm_get_supported_cpuid();
+	struct kvm_cpuid_entry2 *entry;
+	struct kvm_cpuid2 *cpuid;
+	int i;
+
+	if (guest->c_bit) {
+		cpuid = add_sev_leaf(supported, guest->c_bit);
+		vcpu_init_cpuid(vcpu, cpuid);
+		free(cpuid);
+	} else {
+		vcpu_init_cpuid(vcpu, supported);
+	}
 
 	for (entry = vcpu->cpuid->entries;
 	     entry < vcpu->cpuid->entries + vcpu->cpuid->nent; entry++) {
@@ -518,7 +558,7 @@ static void init_cpuid(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	vcpu_set_cpuid(vcpu);
 }
 
-struct linux_guest *linux_guest_create(const struct linux_guest_params *params)
+struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *params)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 	u64 identity_map_gpa = IDENTITY_MAP_GPA;
@@ -534,12 +574,16 @@ struct linux_guest *linux_guest_create(const struct linux_guest_params *params)
 	TEST_ASSERT(guest, "No memory for a guest");
 	guest->nr_vcpus = params->nr_vcpus ?: 1;
 	guest->mem_size = params->mem_size ?: LINUX_GUEST_MEM_SIZE;
+	if (params->vm_type == KVM_X86_SW_SEV_VM)
+		guest->c_bit = BIT_ULL(KVM_SW_SEV_C_BIT);
 	TEST_ASSERT(guest->nr_vcpus <= LINUX_GUEST_MAX_VCPUS, "%d vCPUs are too many",
 		    guest->nr_vcpus);
 	TEST_ASSERT(guest->mem_size <= MAX_MEM_SIZE, "%lu bytes of memory are too much",
 		    guest->mem_size);
 	guest->console = calloc(1, LINUX_GUEST_CONSOLE_SIZE);
 	TEST_ASSERT(guest->console, "No memory for the console");
+	guest->written = bitmap_zalloc(guest->mem_size / PAGE_SIZE);
+	TEST_ASSERT(guest->written, "No memory for a bit per page");
 	pthread_mutex_init(&guest->console_lock, NULL);
 	pthread_mutex_init(&guest->end_lock, NULL);
 	pthread_condattr_init(&monotonic);
@@ -549,6 +593,8 @@ struct linux_guest *linux_guest_create(const struct linux_guest_params *params)
 	/* All of the memory is the guest's: none of the library's own tables. */
 	vm = vm_create_barebones_type(params->vm_type);
 	guest->vm = vm;
+	if (params->coco_exits)
+		vm_enable_cap(vm, KVM_CAP_COCO_EXITS, params->coco_exits);
 	if (host_cpu_is_intel) {
 		vm_ioctl(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity_map_gpa);
 		vm_ioctl(vm, KVM_SET_TSS_ADDR, (void *)TSS_GPA);
@@ -568,6 +614,13 @@ struct linux_guest *linux_guest_create(const struct linux_guest_params *params)
 		guest->vcpus[i] = __vm_vcpu_add(vm, i);
 		init_cpuid(guest, guest->vcpus[i]);
 	}
+	return guest;
+}
+
+struct linux_guest *linux_guest_create(const struct linux_guest_params *params)
+{
+	struct linux_guest *guest = linux_guest_create_empty(params);
+
 	write_mp_table(guest);
 	set_boot_state(guest, load_linux(guest, params));
 	return guest;
@@ -575,10 +628,12 @@ struct linux_guest *linux_guest_create(const struct linux_guest_params *params)
 
 void linux_guest_free(struct linux_guest *guest)
 {
+	linux_guest_free_disk(guest->disk);
 	kvm_vm_free(guest->vm);
 	pthread_cond_destroy(&guest->end_cond);
 	pthread_mutex_destroy(&guest->end_lock);
 	pthread_mutex_destroy(&guest->console_lock);
+	free(guest->written);
 	free(guest->console);
 	free(guest);
 }
@@ -604,6 +659,8 @@ static u8 port_read(struct linux_guest *guest, u16 port)
 	/* Linux waits for the keyboard controller's input to be empty. */
 	if (port == I8042_COMMAND)
 		return 0;
+	if (port == LINUX_GUEST_WAIT_PORT)
+		return !READ_ONCE(guest->wait);
 	if (port < UART_PORT || port > UART_PORT + UART_SCR)
 		return 0xff;
 
@@ -627,19 +684,28 @@ static void handle_io(struct linux_guest *guest, struct kvm_run *run)
 	}
 }
 
+void linux_guest_fail(struct linux_guest *guest, const char *fmt, ...)
+{
+	va_list ap;
+
+	pthread_mutex_lock(&guest->end_lock);
+	if (guest->end == LINUX_GUEST_RUNNING || guest->end == LINUX_GUEST_PAUSED) {
+		va_start(ap, fmt);
+		vsnprintf(guest->error, sizeof(guest->error), fmt, ap);
+		va_end(ap);
+	}
+	pthread_mutex_unlock(&guest->end_lock);
+	linux_guest_stop(guest, LINUX_GUEST_ERROR);
+}
+
 static void stop_on_error(struct linux_guest *guest, struct kvm_vcpu *vcpu, int err)
 {
 	struct kvm_regs regs = {};
 
 	__vcpu_ioctl(vcpu, KVM_GET_REGS, &regs);
-	pthread_mutex_lock(&guest->end_lock);
-	if (guest->end == LINUX_GUEST_RUNNING)
-		snprintf(guest->error, sizeof(guest->error),
-			 "vCPU %u: errno %d, exit reason %u (%s), rip 0x%llx", vcpu->id, err,
-			 vcpu->run->exit_reason, exit_reason_str(vcpu->run->exit_reason),
+	linux_guest_fail(guest, "vCPU %u: errno %d, exit reason %u (%s), rip 0x%llx", vcpu->id,
+			 err, vcpu->run->exit_reason, exit_reason_str(vcpu->run->exit_reason),
 			 regs.rip);
-	pthread_mutex_unlock(&guest->end_lock);
-	linux_guest_stop(guest, LINUX_GUEST_ERROR);
 }
 
 static void handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
@@ -654,6 +720,10 @@ static void handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 		handle_io(guest, run);
 		break;
 	case KVM_EXIT_MMIO:
+		if (guest->disk &&
+		    linux_guest_disk_mmio(guest->disk, run->mmio.phys_addr, run->mmio.data,
+					  run->mmio.len, run->mmio.is_write))
+			break;
 		if (!run->mmio.is_write)
 			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
 		break;
@@ -665,6 +735,16 @@ static void handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	}
 }
 
+/* What an exit was for, KVM does at the next KVM_RUN, and that may exit again. */
+static void complete_exits(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+{
+	vcpu->run->immediate_exit = 1;
+	while (!__vcpu_run(vcpu))
+		handle_exit(guest, vcpu);
+	if (errno != EINTR)
+		stop_on_error(guest, vcpu, errno);
+}
+
 static void run_vcpu(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 {
 	while (READ_ONCE(guest->end) == LINUX_GUEST_RUNNING) {
@@ -674,6 +754,9 @@ static void run_vcpu(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 		else if (errno != EINTR && errno != EAGAIN)
 			stop_on_error(guest, vcpu, errno);
 	}
+
+	if (READ_ONCE(guest->end) == LINUX_GUEST_PAUSED)
+		complete_exits(guest, vcpu);
 }
 
 struct vcpu_thread {
@@ -727,6 +810,8 @@ void linux_guest_stop(struct linux_guest *guest, enum linux_guest_end end)
 			pthread_kill(guest->threads[i], SIGKICK);
 		}
 		pthread_cond_signal(&guest->end_cond);
+	} else if (guest->end == LINUX_GUEST_PAUSED && end != LINUX_GUEST_TIMEOUT) {
+		WRITE_ONCE(guest->end, end);
 	}
 	pthread_mutex_unlock(&guest->end_lock);
 }
@@ -736,6 +821,7 @@ enum linux_guest_end linux_guest_run(struct linux_guest *guest, unsigned int sec
 	struct sigaction kick = { .sa_handler = ignore_kick };
 	struct vcpu_thread threads[LINUX_GUEST_MAX_VCPUS];
 	struct watchdog watchdog = { .guest = guest };
+	enum linux_guest_end end;
 	pthread_t watchdog_id;
 	int i;
 
@@ -745,7 +831,6 @@ enum linux_guest_end linux_guest_run(struct linux_guest *guest, unsigned int sec
 
 	/* Nobody may stop the guest before all are there to be stopped. */
 	pthread_mutex_lock(&guest->end_lock);
-	guest->end = LINUX_GUEST_RUNNING;
 	guest->nr_threads = guest->nr_vcpus;
 	guest->threads[0] = pthread_self();
 	for (i = 0; i < guest->nr_vcpus; i++) {
@@ -764,7 +849,13 @@ enum linux_guest_end linux_guest_run(struct linux_guest *guest, unsigned int sec
 	for (i = 1; i < guest->nr_vcpus; i++)
 		pthread_join(guest->threads[i], NULL);
 	pthread_join(watchdog_id, NULL);
-	return guest->end;
+
+	pthread_mutex_lock(&guest->end_lock);
+	end = guest->end;
+	guest->end = LINUX_GUEST_RUNNING;
+	guest->nr_threads = 0;
+	pthread_mutex_unlock(&guest->end_lock);
+	return end;
 }
 
 const char *linux_guest_end_str(enum linux_guest_end end)
@@ -775,6 +866,7 @@ const char *linux_guest_end_str(enum linux_guest_end end)
 		[LINUX_GUEST_RESET]		= "reset",
 		[LINUX_GUEST_TRIPLE_FAULT]	= "triple fault",
 		[LINUX_GUEST_TIMEOUT]		= "timeout",
+		[LINUX_GUEST_PAUSED]		= "pause",
 		[LINUX_GUEST_ERROR]		= "error",
 	};
 
@@ -789,4 +881,37 @@ void linux_guest_program(char *path, size_t size, const char *name)
 		    "readlink(/proc/self/exe), errno %d", errno);
 	TEST_ASSERT(snprintf(path, size, "%s/%s", dirname(self), name) < size,
 		    "The path of %s is too long", name);
+}
+
+/* A compiler may have appended to the name of a static function. */
+static bool is_symbol(const char *name, const char *symbol)
+{
+	size_t len = strlen(symbol);
+
+	return !strncmp(name, symbol, len) && (!name[len] || name[len] == '.');
+}
+
+u64 linux_guest_symbol(const char *map, const char *symbol, u64 *end)
+{
+	FILE *file = fopen(map, "r");
+	char name[256], type;
+	u64 addr, found = 0;
+
+	TEST_ASSERT(file, "Cannot open %s, errno %d", map, errno);
+	while (fscanf(file, "%lx %c %255s", &addr, &type, name) == 3) {
+		if (found && addr > found) {
+			if (end)
+				*end = addr;
+			break;
+		}
+		if (!found && is_symbol(name, symbol))
+			found = addr;
+	}
+	fclose(file);
+	return found;
+}
+
+void *linux_guest_kernel_hva(struct linux_guest *guest, u64 addr)
+{
+	return addr_gpa2hva(guest->vm, addr - LINUX_GUEST_KERNEL_MAP);
 }
