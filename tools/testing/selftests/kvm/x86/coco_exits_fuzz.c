@@ -16,8 +16,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "hypercall_guest.h"
 #include "coco_exits_case.h"
+#include "coco_exits_model.h"
+#include "hypercall_guest.h"
 
 /* One of the guest's; nothing of the VM is there. */
 #define READY_PORT		0xf4
@@ -168,7 +169,7 @@ static void scribble(u64 seed)
 		    i == offsetof(struct kvm_run, kvm_dirty_regs) / sizeof(u64))
 			continue;
 		seed += 0x9e3779b97f4a7c15ull;
-		WRITE_ONCE(((u64 *)run)[i], mix(seed));
+		WRITE_ONCE(((u64 *)run)[i], fuzz_mix(seed));
 		run->immediate_exit = immediate_exit;
 	}
 }
@@ -236,7 +237,7 @@ static void end_job(void)
 static void init_model(struct model *m, const struct fuzz_case *c)
 {
 	*m = (struct model) {
-		.vm_type = vm_types[c->vm_type],
+		.vm_type = fuzz_vm_types[c->vm_type],
 		.maxphyaddr = c->maxphyaddr,
 		.has_hypercall_exits = c->has_hypercall_exits,
 		.has_msr = c->has_msr,
@@ -485,7 +486,7 @@ static bool do_race(u64 ret, u64 done)
 
 	helper.ret = ret;
 	helper.done = done;
-	start_job(JOB_ANSWER, mix(ret ^ done ^ report->nr_exits));
+	start_job(JOB_ANSWER, fuzz_mix(ret ^ done ^ report->nr_exits));
 	got = run_vcpu();
 	end_job();
 	for (i = 0; i < ARRAY_SIZE(seen); i++) {
@@ -530,8 +531,9 @@ static bool do_regs(u64 seed)
 	if (!expect_same_regs(&got, &want))
 		return false;
 	for (i = 0; i < ARRAY_SIZE(reg_names) && seed; i++) {
-		if (i != offsetof(struct kvm_regs, rsp) / sizeof(u64) && mix(seed + i) % 4 == 0)
-			reg[i] = mix(seed * 64 + i);
+		if (i != offsetof(struct kvm_regs, rsp) / sizeof(u64) &&
+		    fuzz_mix(seed + i) % 4 == 0)
+			reg[i] = fuzz_mix(seed * 64 + i);
 		if (i == offsetof(struct kvm_regs, r15) / sizeof(u64))
 			break;
 	}
@@ -609,7 +611,7 @@ static bool do_chaos(u64 flags, u64 nr_runs)
 	if (!settle())
 		return false;
 	if (closes)
-		start_job(JOB_CLOSE, mix(nr_runs) << 1 | !!(flags & CHAOS_CLOSE_VCPU));
+		start_job(JOB_CLOSE, fuzz_mix(nr_runs) << 1 | !!(flags & CHAOS_CLOSE_VCPU));
 	else
 		start_job(JOB_SCRIBBLE, nr_runs * 0x100000);
 	for (i = 0; i < nr_runs % 64 + 1; i++) {
@@ -823,11 +825,11 @@ static void run_many(const void *arg)
 			return;
 		alarm(CASE_SECONDS);
 		report->case_nr = nr;
-		make_case(&c, work->seed, work->fuzzer, work->vm_type, nr);
+		fuzz_make_case(&c, work->seed, work->fuzzer, work->vm_type, nr);
 		if (kmsg) {
 			fprintf(kmsg, "coco_exits_fuzz: -s %llu -f %s -v %s -n %llu\n",
 				(unsigned long long)work->seed, fuzzer_names[work->fuzzer],
-				vm_names[work->vm_type], (unsigned long long)nr);
+				fuzz_vm_names[work->vm_type], (unsigned long long)nr);
 			fflush(kmsg);
 		}
 		if (!run_case(&c))
@@ -858,7 +860,7 @@ static void shrink(struct fuzz_case *c)
 		}
 	}
 	for (i = 0; i < c->nr_steps; i++) {
-		for (k = 0; k < step_names[c->steps[i].type].nr_args; k++) {
+		for (k = 0; k < fuzz_step_names[c->steps[i].type].nr_args; k++) {
 			candidate = *c;
 			number = &candidate.steps[i].args[k];
 			if (!*number || nr_tries++ >= MAX_SHRINKS)
@@ -875,19 +877,19 @@ static void report_failure(struct fuzz_case *c, bool can_shrink)
 	static char text[MAX_TEXT];
 
 	ksft_print_msg("step %d (%s): %s\n", report->step,
-		       step_names[c->steps[report->step].type].name, report->what);
+		       fuzz_step_names[c->steps[report->step].type].name, report->what);
 	if (report->is_taint || !can_shrink) {
-		print_case(c, text);
+		fuzz_print_case(c, text);
 		ksft_print_msg("case: %s\n", text);
 		return;
 	}
 	if (survives(run_one, c)) {
-		print_case(c, text);
+		fuzz_print_case(c, text);
 		ksft_print_msg("does not fail by itself: %s\n", text);
 		return;
 	}
 	shrink(c);
-	print_case(c, text);
+	fuzz_print_case(c, text);
 	ksft_print_msg("smaller: %s\n", text);
 	if (survives(run_one, c))
 		ksft_print_msg("smaller: does not fail each time\n");
@@ -897,14 +899,14 @@ static void report_failure(struct fuzz_case *c, bool can_shrink)
 
 static bool is_supported(int vm_type)
 {
-	return kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(vm_types[vm_type]);
+	return kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(fuzz_vm_types[vm_type]);
 }
 
 static void run_text(char *text, int line)
 {
 	static struct fuzz_case c;
 
-	if (!read_case(text, &c)) {
+	if (!fuzz_read_case(text, &c)) {
 		ksft_test_result_fail("line %d cannot be read\n", line);
 		return;
 	}
@@ -952,29 +954,29 @@ static void fuzz(struct work *work)
 	if (!survives(run_many, work)) {
 		ksft_print_msg("fails: -s %llu -f %s -v %s -n %llu, after %llu exits\n",
 			       (unsigned long long)work->seed, fuzzer_names[work->fuzzer],
-			       vm_names[work->vm_type], (unsigned long long)report->case_nr,
+			       fuzz_vm_names[work->vm_type], (unsigned long long)report->case_nr,
 			       (unsigned long long)report->nr_exits);
 		seconds = timespec_to_ns(timespec_elapsed(start)) / 1e9;
 		ksft_print_msg("found in %.1f s\n", seconds);
-		make_case(&c, work->seed, work->fuzzer, work->vm_type, report->case_nr);
+		fuzz_make_case(&c, work->seed, work->fuzzer, work->vm_type, report->case_nr);
 		report_failure(&c, true);
 		ksft_test_result_fail("%s, %s\n", fuzzer_names[work->fuzzer],
-				      vm_names[work->vm_type]);
+				      fuzz_vm_names[work->vm_type]);
 		return;
 	}
 	seconds = timespec_to_ns(timespec_elapsed(start)) / 1e9;
 	ksft_print_msg("%s, %s: %llu cases, %llu exits, %.1f s, %.0f exits a second\n",
-		       fuzzer_names[work->fuzzer], vm_names[work->vm_type],
+		       fuzzer_names[work->fuzzer], fuzz_vm_names[work->vm_type],
 		       (unsigned long long)(report->case_nr + 1 - work->first),
 		       (unsigned long long)report->nr_exits, seconds,
 		       report->nr_exits / seconds);
 	ksft_test_result_pass("%s, %s\n", fuzzer_names[work->fuzzer],
-			      vm_names[work->vm_type]);
+			      fuzz_vm_names[work->vm_type]);
 }
 
 static int option_name(const char *name, const char * const *names, int nr)
 {
-	int i = find_name(name, names, nr);
+	int i = fuzz_find_name(name, names, nr);
 
 	if (i < 0)
 		ksft_exit_fail_msg("%s: no such fuzzer or VM\n", name);
@@ -1004,7 +1006,7 @@ int main(int argc, char *argv[])
 	int opt, i, nr_work = 0, nr_tests = 0, only_fuzzer = -1, only_type = -1;
 	u64 seed = env && *env ? strtoull(env, NULL, 0) : time(NULL);
 	u64 nr_exits = DEFAULT_EXITS, seconds = 0;
-	struct work works[NR_FUZZERS * ARRAY_SIZE(vm_types)];
+	struct work works[NR_FUZZERS * ARRAY_SIZE(fuzz_vm_types)];
 	bool corpus_only = false, has_nr = false;
 	char *text = NULL;
 	u64 nr = 0;
@@ -1018,7 +1020,7 @@ int main(int argc, char *argv[])
 			only_fuzzer = option_name(optarg, fuzzer_names, NR_FUZZERS);
 			break;
 		case 'v':
-			only_type = option_name(optarg, vm_names, ARRAY_SIZE(vm_names));
+			only_type = option_name(optarg, fuzz_vm_names, ARRAY_SIZE(fuzz_vm_names));
 			break;
 		case 'n':
 			nr = strtoull(optarg, NULL, 0);

@@ -21,6 +21,8 @@
 #include <time.h>
 
 #include "hypercall_guest.h"
+#include "kallsyms.h"
+#include "kernel_module.h"
 
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
 #define DEBUGFS		"/sys/kernel/debug"
@@ -87,7 +89,7 @@ static const struct {
 static char saved[NR_INJECTORS][NR_KNOBS][32];
 
 static int fail_nth_fd, kvm_fd, module_fd = -1;
-static u64 kmemleak_start, kmemleak_end;
+static unsigned long kmemleak_start, kmemleak_end;
 static u64 seed;
 
 /* What became of the faults in an operation. */
@@ -212,32 +214,9 @@ static void use_injector(enum injector wanted)
 	 * a pool for when it gets none.  That's half of all points, and not of KVM.
 	 */
 	if (wanted == FAILSLAB && kmemleak_start) {
-		set_knob(wanted, "reject-start", "0x%lx", (unsigned long)kmemleak_start);
-		set_knob(wanted, "reject-end", "0x%lx", (unsigned long)kmemleak_end);
+		set_knob(wanted, "reject-start", "0x%lx", kmemleak_start);
+		set_knob(wanted, "reject-end", "0x%lx", kmemleak_end);
 		set_knob(wanted, "stacktrace-depth", "32");
-	}
-}
-
-static void find_kmemleak(void)
-{
-	char line[256], name[128];
-	unsigned long address;
-	FILE *symbols;
-	int i;
-
-	for (i = 0; i < 2; i++) {
-		symbols = fopen("/proc/kallsyms", "r");
-		TEST_ASSERT(symbols, "cannot read /proc/kallsyms");
-		while (fgets(line, sizeof(line), symbols)) {
-			if (sscanf(line, "%lx %*c %127s", &address, name) != 2)
-				continue;
-			if (!i && !strcmp(name, "__alloc_object"))
-				kmemleak_start = address;
-			else if (i && address > kmemleak_start &&
-				 (!kmemleak_end || address < kmemleak_end))
-				kmemleak_end = address;
-		}
-		fclose(symbols);
 	}
 }
 
@@ -258,7 +237,8 @@ static void prepare_injectors(void)
 		for (k = 0; k < NR_KNOBS; k++)
 			if (saved[i][k][0] && knobs[k].value)
 				set_knob(i, knobs[k].name, "%s", knobs[k].value);
-	find_kmemleak();
+	/* There may be no kmemleak. */
+	kallsyms_range("__alloc_object", &kmemleak_start, &kmemleak_end);
 }
 
 static void arm(u32 nth)
@@ -651,25 +631,11 @@ static int load_module(const struct operation *op)
 	return syscall(__NR_finit_module, module_fd, "force_snp_safe_pages=1", 0) ? -errno : 0;
 }
 
-/* Whoever watches for new devices may have /dev/kvm open for a moment. */
-static int unload_module(void)
-{
-	int i;
-
-	for (i = 0; i < 100; i++) {
-		if (!syscall(__NR_delete_module, MODULE, O_NONBLOCK))
-			return 0;
-		if (errno != EAGAIN)
-			break;
-		usleep(50 * 1000);
-	}
-	return -errno;
-}
-
 static void must_unload(const struct operation *op, int ret, bool injected)
 {
-	ret = unload_module();
-	TEST_ASSERT(!ret, "cannot unload " MODULE ", errno %d", -ret);
+	int err = kernel_module_unload(MODULE);
+
+	TEST_ASSERT(!err, "cannot unload " MODULE ", errno %d", err);
 }
 
 static void begin_modules(const struct operation *op)

@@ -11,6 +11,9 @@
  * second quarter of the rounds to the last.
  *
  * Workers are other tests wherever there is one.
+ *
+ * This takes CPUs, memory and modules from all else, and more time than kselftest
+ * gives a test: it is built and installed, but not run along with the other tests.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -23,6 +26,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "kernel_module.h"
 #include "kselftest.h"
 #include "kvm_util.h"
 #include "processor.h"
@@ -375,23 +379,9 @@ static bool run_round(int round, double end)
 	return ok;
 }
 
-static int unload(void)
-{
-	int i;
-
-	for (i = 0; i < 100; i++) {
-		if (!syscall(__NR_delete_module, module_name, O_NONBLOCK))
-			return 0;
-		if (errno != EAGAIN)
-			break;
-		usleep(50 * 1000);
-	}
-	return errno;
-}
-
 static int reload(void)
 {
-	int err = unload();
+	int err = kernel_module_unload(module_name);
 
 	return err ?: syscall(__NR_finit_module, module_fd, "", 0) ? errno : 0;
 }

@@ -13,15 +13,14 @@
  * call site (-s).
  */
 #include <linux/kvm_para.h>
-#include <sys/utsname.h>
 
 #include "expect.h"
 #include "kvm_util.h"
 #include "linux_guest.h"
+#include "linux_guest_options.h"
 #include "processor.h"
 #include "test_util.h"
 
-#define MAX_MODULES	8
 #define MAX_CALLS	32
 
 #define LINUX_KERNEL_CS		0x10
@@ -40,17 +39,25 @@ static const struct {
 	{ 0x123456789000,	0x100000001,	KVM_MAP_GPA_RANGE_DECRYPTED },
 };
 
-struct options {
-	char kernel[PATH_MAX];
-	char symbols[PATH_MAX];
-	const char *modules[MAX_MODULES];
-	int nr_modules;
-	int seconds;
-	bool injected_only;
-	bool quick;
-	bool dies;
-	const char *show;
-} options = { .seconds = 110 };
+static bool quick, injected_only, dies;
+static const char *show;
+
+static const struct linux_guest_option own_options[] = {
+	{ 'q', &quick, .help = "only boot with one and two vCPUs, on a host as it should be" },
+	{ 'i', &injected_only, .help = "only execute the kernel's own call site early" },
+	{ 'd', &dies, .help = "as -i, and the guest must die of it" },
+	{ 'b', .text = &show, .arg = "TEXT",
+	  .help = "only boot and print the lines of the console with TEXT" },
+};
+
+static struct linux_guest_options options = {
+	.own = own_options,
+	.nr_own = ARRAY_SIZE(own_options),
+	.has_symbols = true,
+	.max_modules = LINUX_GUEST_MAX_MODULES,
+	.module_help = "modules to load in the guest, in this order",
+	.seconds = 110,
+};
 
 struct call {
 	u64 nr;
@@ -235,8 +242,8 @@ static bool handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 
 static struct linux_guest *create_guest(struct watch *watch, const struct scenario *scenario)
 {
-	char cmdline[1024] = "--", names[MAX_MODULES][64], init[PATH_MAX];
-	struct linux_guest_file files[MAX_MODULES + 1];
+	char cmdline[1024] = "--", names[LINUX_GUEST_MAX_MODULES][64], init[PATH_MAX];
+	struct linux_guest_file files[LINUX_GUEST_MAX_MODULES + 1];
 	struct linux_guest_params params = {
 		.kernel = options.kernel,
 		.cmdline = cmdline,
@@ -397,11 +404,11 @@ static bool boot_and_send(void)
 
 	nr_failed = 0;
 	about("%s", scenario.name);
-	end = linux_guest_run(guest, options.dies ? 20 : options.seconds);
+	end = linux_guest_run(guest, dies ? 20 : options.seconds);
 	expect(watch.site, "the guest never printed anything, it ended by %s %s",
 	       linux_guest_end_str(end), guest->error);
 	expect(!watch.alternatives_patched, "alternatives were applied already");
-	if (options.dies) {
+	if (dies) {
 		expect(!watch.nr_calls && end == LINUX_GUEST_TIMEOUT &&
 		       died_of_exception_at(guest, watch.site),
 		       "the guest did not die of an exception but ended by %s, %d hypercalls",
@@ -429,109 +436,57 @@ static bool boot_and_show(void)
 	nr_failed = 0;
 	about("%s", scenario.name);
 	while ((line = linux_guest_next_line(guest, line))) {
-		if (strstr(line, options.show))
+		if (strstr(line, show))
 			ksft_print_msg("%s\n", line);
 	}
 	expect(end == LINUX_GUEST_RESET, "the guest ended by %s", linux_guest_end_str(end));
-	expect(linux_guest_find(guest, options.show), "no line with '%s'", options.show);
+	expect(linux_guest_find(guest, show), "no line with '%s'", show);
 	if (nr_failed)
 		linux_guest_print_console(guest, 60);
 	linux_guest_free(guest);
 	return !nr_failed;
 }
 
-static void help(const char *name)
-{
-	printf("Usage: %s [-k bzImage] [-s System.map] [-m module.ko]... [-t seconds]\n"
-	       "          [-q | -i | -d | -b TEXT]\n"
-	       " -k: kernel of the guest, default /boot/vmlinuz-RELEASE\n"
-	       " -s: its symbols, default /boot/System.map-RELEASE\n"
-	       " -m: modules to load in the guest, in this order\n"
-	       " -t: the most that one boot may take, default %d s\n"
-	       " -q: only boot with one and two vCPUs, on a host as it should be\n"
-	       " -i: only execute the kernel's own call site early\n"
-	       " -d: as -i, and the guest must die of it\n"
-	       " -b: only boot and print the lines of the console with TEXT\n",
-	       name, options.seconds);
-	exit(KSFT_FAIL);
-}
-
 static bool is_wanted(const struct scenario *scenario)
 {
-	if (options.quick && !scenario->quick)
+	if (quick && !scenario->quick)
 		return false;
 	return host_cpu_is_intel ? scenario->is_intel : scenario->is_amd;
 }
 
 int main(int argc, char *argv[])
 {
-	int i, opt, nr_tests = 0;
-	struct utsname uts;
+	int i, nr_tests = 0;
 
-	uname(&uts);
-	snprintf(options.kernel, sizeof(options.kernel), "/boot/vmlinuz-%s", uts.release);
-	snprintf(options.symbols, sizeof(options.symbols), "/boot/System.map-%s", uts.release);
-
-	while ((opt = getopt(argc, argv, "k:s:m:t:b:qidh")) != -1) {
-		switch (opt) {
-		case 'k':
-			snprintf(options.kernel, sizeof(options.kernel), "%s", optarg);
-			break;
-		case 's':
-			snprintf(options.symbols, sizeof(options.symbols), "%s", optarg);
-			break;
-		case 'm':
-			TEST_ASSERT(options.nr_modules < MAX_MODULES, "Too many modules");
-			options.modules[options.nr_modules++] = optarg;
-			break;
-		case 't':
-			options.seconds = atoi_positive("Seconds", optarg);
-			break;
-		case 'd':
-			options.dies = true;
-			options.injected_only = true;
-			break;
-		case 'q':
-			options.quick = true;
-			break;
-		case 'i':
-			options.injected_only = true;
-			break;
-		case 'b':
-			options.show = optarg;
-			break;
-		default:
-			help(argv[0]);
-		}
-	}
-	__TEST_REQUIRE(!access(options.kernel, R_OK), "no kernel for the guest: %s",
-		       options.kernel);
-	__TEST_REQUIRE(options.show || !access(options.symbols, R_OK),
-		       "no symbols of the guest's kernel: %s", options.symbols);
+	linux_guest_parse_options(&options, argc, argv);
+	injected_only |= dies;
+	linux_guest_require_kernel(&options);
+	if (!show)
+		linux_guest_require_symbols(&options);
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_EXIT_HYPERCALL));
 	TEST_REQUIRE(kvm_check_cap(KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_FIX_HYPERCALL_INSN);
 
 	/* As of a distribution: its boots have nothing to tell of early requests. */
-	if (!options.show && !options.injected_only &&
+	if (!show && !injected_only &&
 	    !linux_guest_symbol(options.symbols, "early_hypercalls", NULL)) {
 		ksft_print_msg("%s is without CONFIG_KVM_GUEST_HYPERCALL_KUNIT_TEST: only -i\n",
 			       options.kernel);
-		options.injected_only = true;
+		injected_only = true;
 	}
 
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
 		nr_tests += is_wanted(&scenarios[i]);
 
 	ksft_print_header();
-	ksft_set_plan(options.show || options.injected_only ? 1 : nr_tests + 1);
-	if (options.show) {
+	ksft_set_plan(show || injected_only ? 1 : nr_tests + 1);
+	if (show) {
 		ksft_test_result(boot_and_show(), "boot\n");
 		ksft_finished();
 	}
 
 	ksft_test_result(boot_and_send(), "call site before alternatives are applied%s\n",
-			 options.dies ? " kills the guest" : "");
-	for (i = 0; i < ARRAY_SIZE(scenarios) && !options.injected_only; i++) {
+			 dies ? " kills the guest" : "");
+	for (i = 0; i < ARRAY_SIZE(scenarios) && !injected_only; i++) {
 		if (is_wanted(&scenarios[i]))
 			ksft_test_result(boot(&scenarios[i]), "boot: %s\n", scenarios[i].name);
 	}

@@ -13,13 +13,13 @@
  */
 #include <linux/kvm_para.h>
 #include <sys/socket.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 
-#include "kselftest.h"
+#include "expect.h"
 #include "kvm_util.h"
 #include "linux_guest.h"
 #include "linux_guest_migrate.h"
+#include "linux_guest_options.h"
 #include "processor.h"
 #include "test_util.h"
 
@@ -106,12 +106,20 @@ static const struct refusal {
 	{ "end within a state", CUT, EPIPE, MIGRATION_RECORD_STATE, STATE_SREGS, 8 },
 };
 
-static struct options {
-	char kernel[PATH_MAX];
-	int seconds;
-	int nr_migrations;
-	int nr_refusals;
-} options = { .seconds = 110, .nr_migrations = 10, .nr_refusals = ARRAY_SIZE(refusals) };
+static int nr_migrations = 10, nr_refusals = ARRAY_SIZE(refusals);
+
+static const struct linux_guest_option own_options[] = {
+	{ 'n', .number = &nr_migrations, .arg = "migrations",
+	  .help = "how many, an even number up to " __stringify(MAX_MIGRATIONS) },
+	{ 'r', .number = &nr_refusals, .may_be_0 = true, .arg = "refusals",
+	  .help = "how many bad streams after them, at most all" },
+};
+
+static struct linux_guest_options options = {
+	.own = own_options,
+	.nr_own = ARRAY_SIZE(own_options),
+	.seconds = 110,
+};
 
 #define MAX_STEPS	(MAX_MIGRATIONS + ARRAY_SIZE(refusals) + 1)
 
@@ -135,15 +143,11 @@ static struct {
 	bool wrong;
 } here;
 
-#define check(condition, fmt, ...)						\
-({										\
-	bool ok_ = (condition);							\
-										\
-	if (!ok_)								\
-		ksft_print_msg("process %d, step %d: " fmt "\n", here.side, here.step,	\
-			       ##__VA_ARGS__);					\
-	ok_;									\
-})
+static void set_step(int step)
+{
+	here.step = step;
+	about("process %d, step %d", here.side, step);
+}
 
 static void watch_line(struct linux_guest *guest, const char *line)
 {
@@ -176,17 +180,19 @@ static void watch_line(struct linux_guest *guest, const char *line)
 static bool run_on(struct linux_guest *guest)
 {
 	enum linux_guest_end end;
+	const char *splat;
 
 	memset(here.nr_passes, 0, sizeof(here.nr_passes));
 	here.wanted_passes = 2;
 	end = linux_guest_run(guest, options.seconds);
 	here.wanted_passes = 0;
+	splat = linux_guest_splat(guest);
 
-	if (check(end == LINUX_GUEST_PAUSED, "the guest ended by %s %s", linux_guest_end_str(end),
-		  guest->error) &&
-	    check(!here.wrong, "the guest found a page that is wrong") &&
-	    check(!here.missed, "lines of the guest are missing") &&
-	    check(!linux_guest_splat(guest), "the guest says: %s", linux_guest_splat(guest)))
+	if (expect(end == LINUX_GUEST_PAUSED, "the guest ended by %s %s", linux_guest_end_str(end),
+		   guest->error) &&
+	    expect(!here.wrong, "the guest found a page that is wrong") &&
+	    expect(!here.missed, "lines of the guest are missing") &&
+	    expect(!splat, "the guest says: %s", splat))
 		return true;
 	linux_guest_print_console(guest, 40);
 	return false;
@@ -401,8 +407,8 @@ static bool send_guest(struct linux_guest *guest, struct linux_guest_migration *
 	int err = linux_guest_send(guest, m, here.sockets[here.step], options.seconds);
 
 	end_stream();
-	if (!check(!err, "the guest was not sent: errno %d, there %d, it ended by %s %s", -err,
-		   m->remote_error, linux_guest_end_str(m->end), guest->error)) {
+	if (!expect(!err, "the guest was not sent: errno %d, there %d, it ended by %s %s", -err,
+		    m->remote_error, linux_guest_end_str(m->end), guest->error)) {
 		linux_guest_print_console(guest, 40);
 		return false;
 	}
@@ -419,7 +425,7 @@ static struct linux_guest *receive_guest(struct linux_guest_migration *m, int er
 
 	err = linux_guest_receive(guest, m, here.sockets[here.step], options.seconds);
 	end_stream();
-	*ok = check(err == -error, "receiver's errno %d for %d %s", -err, error, guest->error);
+	*ok = expect(err == -error, "receiver's errno %d for %d %s", -err, error, guest->error);
 	if (err) {
 		linux_guest_free(guest);
 		return NULL;
@@ -434,7 +440,7 @@ static bool there_and_back(struct linux_guest **guest, struct linux_guest_migrat
 {
 	bool ok;
 
-	for (here.step = 0; here.step < options.nr_migrations; here.step++) {
+	while (here.step < nr_migrations) {
 		if (here.step % 2 == here.side) {
 			ok = send_guest(*guest, m);
 			if (ok)
@@ -445,6 +451,7 @@ static bool there_and_back(struct linux_guest **guest, struct linux_guest_migrat
 		}
 		if (!ok)
 			return false;
+		set_step(here.step + 1);
 	}
 	return true;
 }
@@ -467,10 +474,10 @@ static bool refuse(struct linux_guest *guest, struct linux_guest_migration *m,
 	end_stream();
 	make_ready(m);
 
-	return check(err == expected, "sender's errno %d for %d", -err, -expected) &&
-	       check(expected == -EPERM || m->remote_error == refusal->error,
-		     "the other process refuses with errno %d for %d", m->remote_error,
-		     refusal->error) &&
+	return expect(err == expected, "sender's errno %d for %d", -err, -expected) &&
+	       expect(expected == -EPERM || m->remote_error == refusal->error,
+		      "the other process refuses with errno %d for %d", m->remote_error,
+		      refusal->error) &&
 	       run_on(guest);
 }
 
@@ -484,7 +491,7 @@ static bool send_wrong_list(struct linux_guest *guest, struct linux_guest_migrat
 		if (*(u64 *)addr_gpa2hva(guest->vm, gpa) == LOAD_MAGIC)
 			break;
 	}
-	if (!check(gpa < MEM_SIZE, "there is no page that the guest checks"))
+	if (!expect(gpa < MEM_SIZE, "there is no page that the guest checks"))
 		return false;
 
 	/* The list must not change any more. */
@@ -506,9 +513,9 @@ static bool notice_wrong_list(struct linux_guest_migration *m)
 	if (!ok)
 		return false;
 	end = linux_guest_run(guest, options.seconds);
-	ok = check(end == LINUX_GUEST_PAUSED && here.wrong,
-		   "the guest has not noticed a page of garbage but ended by %s %s",
-		   linux_guest_end_str(end), guest->error);
+	ok = expect(end == LINUX_GUEST_PAUSED && here.wrong,
+		    "the guest has not noticed a page of garbage but ended by %s %s",
+		    linux_guest_end_str(end), guest->error);
 	linux_guest_free(guest);
 	return ok;
 }
@@ -522,10 +529,11 @@ static int receiving_process(void)
 
 	init_migration(&m);
 	ok = there_and_back(&guest, &m);
-	for (i = 0; i < options.nr_refusals && ok; i++, here.step++) {
+	for (i = 0; i < nr_refusals && ok; i++) {
 		guest = receive_guest(&m, refusals[i].error, &ok);
 		if (guest)
 			linux_guest_free(guest);
+		set_step(here.step + 1);
 	}
 	ok = ok && notice_wrong_list(&m);
 	linux_guest_migration_destroy(&m);
@@ -546,10 +554,11 @@ static void sending_process(pid_t other)
 		set_private(&m, i, i % 3);
 
 	ok = run_on(guest) && there_and_back(&guest, &m);
-	ksft_test_result(ok, "%d migrations there and back\n", options.nr_migrations);
-	for (i = 0; i < options.nr_refusals; i++, here.step++) {
+	ksft_test_result(ok, "%d migrations there and back\n", nr_migrations);
+	for (i = 0; i < nr_refusals; i++) {
 		ok = ok && refuse(guest, &m, &refusals[i]);
 		ksft_test_result(ok, "refused: %s\n", refusals[i].name);
+		set_step(here.step + 1);
 	}
 
 	ok = ok && send_wrong_list(guest, &m);
@@ -561,53 +570,19 @@ static void sending_process(pid_t other)
 	linux_guest_migration_destroy(&m);
 }
 
-static void help(const char *name)
-{
-	printf("Usage: %s [-k bzImage] [-n migrations] [-r refusals] [-t seconds]\n"
-	       " -k: kernel of the guest, default /boot/vmlinuz-RELEASE\n"
-	       " -n: how many, an even number up to %d, default %d\n"
-	       " -r: how many bad streams after them, up to %d, the default\n"
-	       " -t: the most that a run or a migration may take, default %d s\n",
-	       name, MAX_MIGRATIONS, options.nr_migrations, options.nr_refusals,
-	       options.seconds);
-	exit(KSFT_FAIL);
-}
-
 int main(int argc, char *argv[])
 {
-	int i, opt, pairs[MAX_STEPS][2];
-	struct utsname uts;
+	int i, pairs[MAX_STEPS][2];
 	pid_t other;
 
-	uname(&uts);
-	snprintf(options.kernel, sizeof(options.kernel), "/boot/vmlinuz-%s", uts.release);
-
-	while ((opt = getopt(argc, argv, "k:n:r:t:h")) != -1) {
-		switch (opt) {
-		case 'k':
-			snprintf(options.kernel, sizeof(options.kernel), "%s", optarg);
-			break;
-		case 'n':
-			options.nr_migrations = atoi_positive("Migrations", optarg);
-			break;
-		case 'r':
-			options.nr_refusals = atoi_non_negative("Bad streams", optarg);
-			break;
-		case 't':
-			options.seconds = atoi_positive("Seconds", optarg);
-			break;
-		default:
-			help(argv[0]);
-		}
-	}
-	if (options.nr_migrations % 2 || options.nr_migrations > MAX_MIGRATIONS ||
-	    options.nr_refusals > ARRAY_SIZE(refusals))
-		help(argv[0]);
-	__TEST_REQUIRE(!access(options.kernel, R_OK), "no kernel for the guest: %s",
-		       options.kernel);
+	linux_guest_parse_options(&options, argc, argv);
+	if (nr_migrations % 2 || nr_migrations > MAX_MIGRATIONS ||
+	    nr_refusals > ARRAY_SIZE(refusals))
+		linux_guest_usage(&options);
+	linux_guest_require_kernel(&options);
 
 	ksft_print_header();
-	ksft_set_plan(options.nr_refusals + 2);
+	ksft_set_plan(nr_refusals + 2);
 	fflush(stdout);
 
 	pthread_mutex_init(&here.lock, NULL);
@@ -618,6 +593,7 @@ int main(int argc, char *argv[])
 	other = fork();
 	TEST_ASSERT(other >= 0, "fork(), errno %d", errno);
 	here.side = !other;
+	set_step(0);
 	for (i = 0; i < MAX_STEPS; i++) {
 		here.sockets[i] = pairs[i][here.side];
 		close(pairs[i][!here.side]);

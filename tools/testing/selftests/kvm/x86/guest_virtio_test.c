@@ -14,11 +14,11 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
-#include <sys/utsname.h>
 
-#include "kselftest.h"
+#include "expect.h"
 #include "kvm_util.h"
 #include "linux_guest.h"
+#include "linux_guest_options.h"
 #include "linux_guest_virtio.h"
 #include "processor.h"
 #include "test_util.h"
@@ -32,21 +32,15 @@
 
 #define STEPS		"disk pressure wait disk wait unload"
 
-static struct options {
-	char kernel[PATH_MAX];
-	const char *module;
-	int seconds;
-} options = { .seconds = 110 };
+static struct linux_guest_options options = {
+	.max_modules = 1,
+	.module_help = "mem_encrypt_stress.ko; without it, no guest is started",
+	.seconds = 110,
+};
 
-static bool ok;
-
+/* The texts alone would not tell one check of a test from another. */
 #define check(condition, fmt, ...)						\
-do {										\
-	if (!(condition)) {							\
-		ksft_print_msg("line %d: " fmt "\n", __LINE__, ##__VA_ARGS__);	\
-		ok = false;							\
-	}									\
-} while (0)
+	expect(condition, "line %d: " fmt, __LINE__, ##__VA_ARGS__)
 
 /* The memory of the guest that the test plays, and where it has put what. */
 #define MEM_SIZE	SZ_256K
@@ -839,7 +833,7 @@ static bool run_until_wait(struct linux_guest *guest, int nr_waits)
 
 	check(end == LINUX_GUEST_TIMEOUT && watch->nr_waits == nr_waits,
 	      "the guest does not wait: %s %s", linux_guest_end_str(end), guest->error);
-	return ok;
+	return !nr_failed;
 }
 
 static void run_linux(struct linux_guest *guest)
@@ -882,7 +876,7 @@ static void test_linux(void)
 	linux_guest_program(init, sizeof(init), "guest_init");
 	files[params.nr_files++] = (struct linux_guest_file){ "init", init, .mode = 0755 };
 	files[params.nr_files++] =
-		(struct linux_guest_file){ module, options.module, .mode = 0644 };
+		(struct linux_guest_file){ module, options.modules[0], .mode = 0644 };
 
 	guest = linux_guest_create(&params);
 	guest->private = &watch;
@@ -903,44 +897,16 @@ static void test_linux(void)
 	      "mem_encrypt_stress: %s", line);
 	check(!guest->disk->broken, "disk: %s", guest->disk->broken);
 	check_bounced(guest, &watch);
-	if (!ok)
+	if (nr_failed)
 		linux_guest_print_console(guest, 60);
 	linux_guest_free(guest);
 }
 
-static void help(const char *name)
-{
-	printf("Usage: %s [-k bzImage] [-m mem_encrypt_stress.ko] [-t seconds]\n"
-	       " -k: kernel of the guest, default /boot/vmlinuz-RELEASE\n"
-	       " -m: its module; without it, no guest is started\n"
-	       " -t: the most that one run of the guest may take, default %d s\n",
-	       name, options.seconds);
-	exit(KSFT_FAIL);
-}
-
 int main(int argc, char *argv[])
 {
-	struct utsname uts;
-	int i, opt;
+	int i;
 
-	uname(&uts);
-	snprintf(options.kernel, sizeof(options.kernel), "/boot/vmlinuz-%s", uts.release);
-
-	while ((opt = getopt(argc, argv, "k:m:t:h")) != -1) {
-		switch (opt) {
-		case 'k':
-			snprintf(options.kernel, sizeof(options.kernel), "%s", optarg);
-			break;
-		case 'm':
-			options.module = optarg;
-			break;
-		case 't':
-			options.seconds = atoi_positive("Seconds", optarg);
-			break;
-		default:
-			help(argv[0]);
-		}
-	}
+	linux_guest_parse_options(&options, argc, argv);
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_IRQCHIP));
 
 	ksft_print_header();
@@ -948,16 +914,18 @@ int main(int argc, char *argv[])
 
 	create_bare_guest();
 	for (i = 0; i < ARRAY_SIZE(unit_tests); i++) {
-		ok = true;
+		nr_failed = 0;
+		about("%s", unit_tests[i].name);
 		unit_tests[i].test();
-		ksft_test_result(ok, "%s\n", unit_tests[i].name);
+		ksft_test_result(!nr_failed, "%s\n", unit_tests[i].name);
 	}
 	linux_guest_free(guest);
 
-	if (options.module && !access(options.kernel, R_OK)) {
-		ok = true;
+	if (options.nr_modules && !access(options.kernel, R_OK)) {
+		nr_failed = 0;
+		about("Linux uses the disk");
 		test_linux();
-		ksft_test_result(ok, "Linux uses the disk\n");
+		ksft_test_result(!nr_failed, "Linux uses the disk\n");
 	} else {
 		ksft_test_result_skip("Linux uses the disk: no module or no kernel\n");
 	}

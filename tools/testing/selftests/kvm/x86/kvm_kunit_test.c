@@ -9,30 +9,22 @@
 #include <dirent.h>
 
 #include "kselftest.h"
+#include "ktap.h"
 #include "test_util.h"
 
 #define KUNIT		"/sys/kernel/debug/kunit"
 #define MAX_SUITES	32
 
 /* One line of a suite's results that reports a case, not the suite itself. */
-static bool parse_case(const char *line, bool *ok, char *name, bool *skipped)
+static bool parse_case(const char *line, struct ktap_result *result)
 {
-	int number;
-
-	if (strncmp(line, "    ", 4) || line[4] == ' ')
-		return false;
-	line += 4;
-	*ok = strncmp(line, "not ", 4);
-	if (!*ok)
-		line += 4;
-	*skipped = strstr(line, "# SKIP");
-	return sscanf(line, "ok %d %127s", &number, name) == 2;
+	return ktap_parse_result(line, result) && result->indent == KTAP_INDENT;
 }
 
 static void run_suite(const char *suite)
 {
-	char path[256], line[512], name[128];
-	bool ok, skipped;
+	struct ktap_result result;
+	char path[256], line[512];
 	int nr_cases = 0;
 	FILE *file;
 
@@ -46,13 +38,14 @@ static void run_suite(const char *suite)
 	TEST_ASSERT(file, "cannot open %s, errno %d", path, errno);
 	while (fgets(line, sizeof(line), file)) {
 		ksft_print_msg("%s", line);
-		if (!parse_case(line, &ok, name, &skipped))
+		if (!parse_case(line, &result))
 			continue;
 		nr_cases++;
-		if (skipped)
-			ksft_test_result_skip("%s.%s\n", suite, name);
+		if (result.skipped)
+			ksft_test_result_skip("%s.%.*s\n", suite, result.name_len, result.name);
 		else
-			ksft_test_result(ok, "%s.%s\n", suite, name);
+			ksft_test_result(result.ok, "%s.%.*s\n", suite, result.name_len,
+					 result.name);
 	}
 	fclose(file);
 	ksft_test_result(nr_cases, "%s ran %d cases\n", suite, nr_cases);
@@ -61,15 +54,15 @@ static void run_suite(const char *suite)
 /* The number of results must be announced before the first of them. */
 static int count_results(const char *suite)
 {
-	char path[256], line[512], name[128];
+	struct ktap_result result;
+	char path[256], line[512];
 	int nr_results = 1;
-	bool ok, skipped;
 	FILE *file;
 
 	snprintf(path, sizeof(path), KUNIT "/%s/results", suite);
 	file = fopen(path, "r");
 	while (file && fgets(line, sizeof(line), file))
-		nr_results += parse_case(line, &ok, name, &skipped);
+		nr_results += parse_case(line, &result);
 	if (file)
 		fclose(file);
 	return nr_results;

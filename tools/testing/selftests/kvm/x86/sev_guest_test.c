@@ -4,13 +4,13 @@
  * says it shares with the pages that it does share, by its own page tables.
  */
 #include <linux/bitmap.h>
-#include <sys/utsname.h>
 #include <time.h>
 
-#include "kselftest.h"
+#include "expect.h"
 #include "kvm_util.h"
+#include "linux_guest_options.h"
+#include "linux_guest_sev.h"
 #include "linux_guest_virtio.h"
-#include "sev_linux_guest.h"
 #include "test_util.h"
 
 /* For two kernels and a swiotlb. */
@@ -30,14 +30,22 @@
 
 #define STRESS			"mem_encrypt_stress.ko"
 
-static struct options {
-	char kernel[PATH_MAX];
-	char symbols[PATH_MAX];
-	const char *module;
-	int seconds;
-	bool defective;
-	bool bench;
-} options = { .seconds = 110 };
+static bool defective, bench;
+
+static const struct linux_guest_option own_options[] = {
+	{ 'd', &defective, .help = "the kernel reports page by page; only boot it" },
+	{ 'b', &bench,
+	  .help = "no test, but how long plain and SEV guests take to boot, in ns" },
+};
+
+static struct linux_guest_options options = {
+	.own = own_options,
+	.nr_own = ARRAY_SIZE(own_options),
+	.has_symbols = true,
+	.max_modules = 1,
+	.module_help = STRESS ", which stresses private and shared memory",
+	.seconds = 110,
+};
 
 struct scenario {
 	const char *name;
@@ -65,7 +73,7 @@ static const struct scenario scenarios[] = {
 		.stress = true,
 		.says = "mem_encrypt_stress: stopped after",
 	}, {
-		/* See guest_migration_test.c for nox2apic. */
+		/* See guest_migration_ready_test.c for nox2apic. */
 		.name = "kexec",
 		.nr_vcpus = 2,
 		.cmdline = "swiotlb=force retain_initrd nox2apic " LINUX_GUEST_DISK_CMDLINE
@@ -92,9 +100,7 @@ static const struct scenario scenarios[] = {
 
 struct watch {
 	const struct scenario *scenario;
-	struct sev_linux_guest *sev;
-	bool ok;
-
+	struct linux_guest_sev *sev;
 	struct timespec start;
 	u64 patched_gva;
 	int nr_kernels;
@@ -110,29 +116,21 @@ struct watch {
 /* The vCPU whose exit this thread handles. */
 static __thread struct kvm_vcpu *this_vcpu;
 
-#define check(condition, fmt, ...)						\
-do {										\
-	if (!(condition)) {							\
-		ksft_print_msg("%s: " fmt "\n", watch->scenario->name, ##__VA_ARGS__);	\
-		watch->ok = false;						\
-	}									\
-} while (0)
-
 static void compare(struct watch *watch, const char *when)
 {
-	struct sev_linux_guest_diff diff;
+	struct linux_guest_sev_diff diff;
 
-	diff = sev_linux_guest_compare(watch->sev, this_vcpu, 0, 0);
-	check(diff.nr_shared && !diff.nr_missing && !diff.nr_stale,
-	      "%s: of %lu shared pages %lu weren't reported, %lu are private by now, from 0x%lx",
-	      when, diff.nr_shared, diff.nr_missing, diff.nr_stale, diff.first);
+	diff = linux_guest_sev_compare(watch->sev, this_vcpu, 0, 0);
+	expect(diff.nr_shared && !diff.nr_missing && !diff.nr_stale,
+	       "%s: of %lu shared pages %lu weren't reported, %lu are private by now, from 0x%lx",
+	       when, diff.nr_shared, diff.nr_missing, diff.nr_stale, diff.first);
 	watch->nr_shared = diff.nr_shared;
 }
 
 /* guest_init says what it is about to do: all that was before has been done. */
 static void watch_line(struct linux_guest *guest, const char *line)
 {
-	struct sev_linux_guest *sev = guest->private;
+	struct linux_guest_sev *sev = guest->private;
 	struct watch *watch = sev->private;
 	const struct scenario *scenario = watch->scenario;
 	struct timespec elapsed;
@@ -141,6 +139,8 @@ static void watch_line(struct linux_guest *guest, const char *line)
 	if (!line)
 		return;
 
+	/* Each thread has its own. */
+	about("%s", scenario->name);
 	pthread_mutex_lock(&sev->m.lock);
 	if (strstr(line, "CPUs online")) {
 		elapsed = timespec_elapsed(watch->start);
@@ -149,9 +149,9 @@ static void watch_line(struct linux_guest *guest, const char *line)
 			ksft_print_msg("%s: userspace after %ld.%ld s, %d requests\n",
 				       scenario->name, elapsed.tv_sec,
 				       elapsed.tv_nsec / 100000000, sev->nr_requests);
-		check(options.defective ==
-		      (sev->nr_requests - watch->nr_requests >= MAX_REQUESTS_PER_BOOT),
-		      "%d requests", sev->nr_requests - watch->nr_requests);
+		expect(defective ==
+		       (sev->nr_requests - watch->nr_requests >= MAX_REQUESTS_PER_BOOT),
+		       "%d requests", sev->nr_requests - watch->nr_requests);
 	}
 	watch->nr_requests = sev->nr_requests;
 
@@ -164,7 +164,7 @@ static void watch_line(struct linux_guest *guest, const char *line)
 	pthread_mutex_unlock(&sev->m.lock);
 }
 
-static bool changes_list(struct sev_linux_guest *sev, u64 gpa, u64 size, bool private)
+static bool changes_list(struct linux_guest_sev *sev, u64 gpa, u64 size, bool private)
 {
 	const struct shared_range *range = shared_ranges_next(&sev->m.shared, gpa);
 
@@ -176,20 +176,21 @@ static bool changes_list(struct sev_linux_guest *sev, u64 gpa, u64 size, bool pr
 /* The list without what the guest asks for must differ by just that. */
 static void drop_request(struct watch *watch, u64 gpa, u64 size, bool private)
 {
-	struct sev_linux_guest *sev = watch->sev;
-	struct sev_linux_guest_diff without = sev_linux_guest_compare(sev, this_vcpu, 0, 0);
-	struct sev_linux_guest_diff others = sev_linux_guest_compare(sev, this_vcpu, gpa, size);
+	struct linux_guest_sev *sev = watch->sev;
+	struct linux_guest_sev_diff without = linux_guest_sev_compare(sev, this_vcpu, 0, 0);
+	struct linux_guest_sev_diff others = linux_guest_sev_compare(sev, this_vcpu, gpa, size);
 
+	about("%s", watch->scenario->name);
 	watch->nr_dropped++;
 	watch->nr_noticed += (private ? without.nr_stale : without.nr_missing) > 0 &&
 			     without.first >= gpa && without.first - gpa < size;
-	check(!others.nr_missing && !others.nr_stale,
-	      "pages out of 0x%lx, 0x%lx bytes, differ, from 0x%lx", gpa, size, others.first);
+	expect(!others.nr_missing && !others.nr_stale,
+	       "pages out of 0x%lx, 0x%lx bytes, differ, from 0x%lx", gpa, size, others.first);
 	if (watch->nr_dropped == NR_DROPPED)
 		WRITE_ONCE(sev->guest->wait, false);
 }
 
-static bool watch_request(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu, u64 gpa,
+static bool watch_request(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u64 gpa,
 			  u64 size, bool private)
 {
 	struct watch *watch = sev->private;
@@ -204,16 +205,17 @@ static bool watch_request(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu, u6
 
 static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 {
-	struct sev_linux_guest *sev = guest->private;
+	struct linux_guest_sev *sev = guest->private;
 	struct watch *watch = sev->private;
 	int nr_ready = sev->nr_ready;
 
 	this_vcpu = vcpu;
-	if (!sev_linux_guest_exit(guest, vcpu))
+	if (!linux_guest_sev_exit(guest, vcpu))
 		return false;
 
 	/* The guest must not say that it is ready before it has reported all. */
 	if (vcpu->run->exit_reason == KVM_EXIT_MIGRATION_CONTROL && sev->nr_ready > nr_ready) {
+		about("%s", watch->scenario->name);
 		pthread_mutex_lock(&sev->m.lock);
 		compare(watch, "when the guest allows its migration");
 		pthread_mutex_unlock(&sev->m.lock);
@@ -267,29 +269,31 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 			(struct linux_guest_file){ "kernel", options.kernel, .mode = 0644 };
 	if (scenario->stress)
 		files[params.nr_files++] = (struct linux_guest_file){
-			"modules/" STRESS, options.module, .mode = 0644 };
+			"modules/" STRESS, options.modules[0], .mode = 0644 };
 
-	watch->sev = sev_linux_guest_create(&params);
+	watch->sev = linux_guest_sev_create(&params);
 	watch->sev->private = watch;
 	watch->sev->request = watch_request;
 	watch->sev->guest->exit = watch_exit;
 	watch->sev->guest->line = watch_line;
 	if (strstr(scenario->cmdline, LINUX_GUEST_DISK_CMDLINE)) {
 		disk = linux_guest_add_disk(watch->sev->guest, DISK_SIZE);
-		disk->may_access = sev_linux_guest_is_shared;
+		disk->may_access = linux_guest_sev_is_shared;
 	}
 }
 
 static bool boot(const struct scenario *scenario)
 {
-	struct watch _watch = { .scenario = scenario, .ok = true }, *watch = &_watch;
-	struct sev_linux_guest *sev;
+	struct watch _watch = { .scenario = scenario }, *watch = &_watch;
+	struct linux_guest_sev *sev;
 	struct linux_guest *guest;
 	enum linux_guest_end end;
 	const char *splat;
 	pthread_t thread;
 	int nr_steps;
 
+	nr_failed = 0;
+	about("%s", scenario->name);
 	watch->patched_gva = linux_guest_symbol(options.symbols, "alternatives_patched", NULL);
 	create_guest(watch, scenario);
 	sev = watch->sev;
@@ -306,30 +310,30 @@ static bool boot(const struct scenario *scenario)
 	splat = linux_guest_splat(guest);
 	nr_steps = linux_guest_count(guest, "guest_init: step");
 
-	check(end == LINUX_GUEST_RESET, "the guest ended by %s %s", linux_guest_end_str(end),
-	      guest->error);
-	check(linux_guest_count(guest, "Memory Encryption Features active: AMD SEV") ==
-	      scenario->nr_kernels, "SEV isn't active");
-	check(watch->nr_kernels == scenario->nr_kernels, "%d kernels were started",
-	      watch->nr_kernels);
-	check(linux_guest_find(guest, "guest_init: done"), "PID 1 of the guest did not end");
-	check(!linux_guest_count(guest, " failed, errno "), "a step failed");
-	check(!splat, "the guest's kernel says: %s", splat);
-	check(!scenario->says ||
-	      (linux_guest_count(guest, scenario->says) == 1 &&
-	       linux_guest_find(guest, " rounds, 0 errors")), "not one line '%s'", scenario->says);
+	expect(end == LINUX_GUEST_RESET, "the guest ended by %s %s", linux_guest_end_str(end),
+	       guest->error);
+	expect(linux_guest_count(guest, "Memory Encryption Features active: AMD SEV") ==
+	       scenario->nr_kernels, "SEV isn't active");
+	expect(watch->nr_kernels == scenario->nr_kernels, "%d kernels were started",
+	       watch->nr_kernels);
+	expect(linux_guest_find(guest, "guest_init: done"), "PID 1 of the guest did not end");
+	expect(!linux_guest_count(guest, " failed, errno "), "a step failed");
+	expect(!splat, "the guest's kernel says: %s", splat);
+	expect(!scenario->says ||
+	       (linux_guest_count(guest, scenario->says) == 1 &&
+		linux_guest_find(guest, " rounds, 0 errors")), "not one line '%s'", scenario->says);
 
-	check(watch->nr_early, "no request before alternatives were applied");
-	check(sev->nr_ready == scenario->nr_kernels && sev->nr_cleared == scenario->nr_kernels &&
-	      sev->m.state == MIGRATION_WITHDRAWN,
-	      "migration was allowed %d times and withdrawn %d times", sev->nr_ready,
-	      sev->nr_cleared);
+	expect(watch->nr_early, "no request before alternatives were applied");
+	expect(sev->nr_ready == scenario->nr_kernels && sev->nr_cleared == scenario->nr_kernels &&
+	       sev->m.state == MIGRATION_WITHDRAWN,
+	       "migration was allowed %d times and withdrawn %d times", sev->nr_ready,
+	       sev->nr_cleared);
 	if (scenario->drop)
-		check(watch->nr_dropped >= NR_DROPPED && watch->nr_noticed == watch->nr_dropped,
-		      "of %d requests that were dropped, %d were noticed", watch->nr_dropped,
-		      watch->nr_noticed);
+		expect(watch->nr_dropped >= NR_DROPPED && watch->nr_noticed == watch->nr_dropped,
+		       "of %d requests that were dropped, %d were noticed", watch->nr_dropped,
+		       watch->nr_noticed);
 	if (scenario->host_stress)
-		check(watch->nr_host_rounds == NR_HOST_ROUNDS, "the guest did not wait");
+		expect(watch->nr_host_rounds == NR_HOST_ROUNDS, "the guest did not wait");
 
 	ksft_print_msg("%s: %d steps, %d requests, %d early, %lu pages shared at the end",
 		       scenario->name, nr_steps, sev->nr_requests, watch->nr_early,
@@ -337,10 +341,10 @@ static bool boot(const struct scenario *scenario)
 	if (scenario->drop)
 		printf(", %d of %d dropped ones noticed", watch->nr_noticed, watch->nr_dropped);
 	printf("\n");
-	if (!watch->ok)
+	if (nr_failed)
 		linux_guest_print_console(guest, 60);
-	sev_linux_guest_free(sev);
-	return watch->ok;
+	linux_guest_sev_free(sev);
+	return !nr_failed;
 }
 
 static struct timespec userspace_at;
@@ -363,7 +367,7 @@ static s64 boot_ns(bool is_sev)
 		.nr_vcpus = 1,
 		.mem_size = GUEST_MEM_SIZE,
 	};
-	struct sev_linux_guest *sev = NULL;
+	struct linux_guest_sev *sev = NULL;
 	struct linux_guest *guest;
 	enum linux_guest_end end;
 	struct timespec start;
@@ -372,7 +376,7 @@ static s64 boot_ns(bool is_sev)
 	linux_guest_program(init, sizeof(init), "guest_init");
 	file.host_path = init;
 	if (is_sev)
-		sev = sev_linux_guest_create(&params);
+		sev = linux_guest_sev_create(&params);
 	guest = is_sev ? sev->guest : linux_guest_create(&params);
 	guest->line = note_userspace;
 	userspace_at = (struct timespec) {};
@@ -381,7 +385,7 @@ static s64 boot_ns(bool is_sev)
 	TEST_ASSERT(end == LINUX_GUEST_RESET && userspace_at.tv_sec, "The guest ended by %s %s",
 		    linux_guest_end_str(end), guest->error);
 	if (is_sev)
-		sev_linux_guest_free(sev);
+		linux_guest_sev_free(sev);
 	else
 		linux_guest_free(guest);
 	return timespec_to_ns(timespec_sub(userspace_at, start));
@@ -395,67 +399,24 @@ static void print_boot_times(void)
 		printf("bench: boot_%s %ld\n", i & 1 ? "sev" : "plain", boot_ns(i & 1));
 }
 
-static void help(const char *name)
-{
-	printf("Usage: %s [-k bzImage] [-s System.map] [-m module] [-t seconds] [-d] [-b]\n"
-	       " -k: kernel of the guest, default /boot/vmlinuz-RELEASE\n"
-	       " -s: its symbols, default /boot/System.map-RELEASE\n"
-	       " -m: mem_encrypt_stress.ko, which stresses private and shared memory\n"
-	       " -t: the most that one guest may take, default %d s\n"
-	       " -d: the kernel reports page by page; only boot it\n"
-	       " -b: no test, but how long plain and SEV guests take to boot, in ns\n",
-	       name, options.seconds);
-	exit(KSFT_FAIL);
-}
-
 int main(int argc, char *argv[])
 {
-	struct utsname uts;
-	int i, opt, nr_tests;
+	int i, nr_tests;
 
-	uname(&uts);
-	snprintf(options.kernel, sizeof(options.kernel), "/boot/vmlinuz-%s", uts.release);
-	snprintf(options.symbols, sizeof(options.symbols), "/boot/System.map-%s", uts.release);
-
-	while ((opt = getopt(argc, argv, "k:s:m:t:dbh")) != -1) {
-		switch (opt) {
-		case 'k':
-			snprintf(options.kernel, sizeof(options.kernel), "%s", optarg);
-			break;
-		case 's':
-			snprintf(options.symbols, sizeof(options.symbols), "%s", optarg);
-			break;
-		case 'm':
-			options.module = optarg;
-			break;
-		case 't':
-			options.seconds = atoi_positive("Seconds", optarg);
-			break;
-		case 'd':
-			options.defective = true;
-			break;
-		case 'b':
-			options.bench = true;
-			break;
-		default:
-			help(argv[0]);
-		}
-	}
-	__TEST_REQUIRE(!access(options.kernel, R_OK), "no kernel for the guest: %s",
-		       options.kernel);
-	__TEST_REQUIRE(sev_linux_guest_supported(), "KVM has no software SEV VMs");
-	if (options.bench) {
+	linux_guest_parse_options(&options, argc, argv);
+	linux_guest_require_kernel(&options);
+	__TEST_REQUIRE(linux_guest_sev_supported(), "KVM has no software SEV VMs");
+	if (bench) {
 		print_boot_times();
 		return 0;
 	}
-	__TEST_REQUIRE(!access(options.symbols, R_OK), "no symbols of the guest's kernel: %s",
-		       options.symbols);
+	linux_guest_require_symbols(&options);
 
 	ksft_print_header();
-	nr_tests = options.defective ? 1 : ARRAY_SIZE(scenarios);
+	nr_tests = defective ? 1 : ARRAY_SIZE(scenarios);
 	ksft_set_plan(nr_tests);
 	for (i = 0; i < nr_tests; i++) {
-		if (scenarios[i].stress && !options.module)
+		if (scenarios[i].stress && !options.nr_modules)
 			ksft_test_result_skip("%s: no module\n", scenarios[i].name);
 		else
 			ksft_test_result(boot(&scenarios[i]), "%s\n", scenarios[i].name);

@@ -12,6 +12,7 @@
  */
 #include <sys/stat.h>
 
+#include "kallsyms.h"
 #include "kselftest.h"
 #include "kvm_util.h"
 #include "processor.h"
@@ -300,25 +301,12 @@ static void stop_failing(void)
  */
 static void prepare_failing(void)
 {
-	unsigned long start = 0, end = -1ul, address;
-	char line[256], name[128], path[128];
-	FILE *symbols;
+	unsigned long start, end;
+	char path[128];
 	int i;
 
-	for (i = 0; i < 2; i++) {
-		symbols = fopen("/proc/kallsyms", "r");
-		TEST_ASSERT(symbols, "cannot read /proc/kallsyms");
-		while (fgets(line, sizeof(line), symbols)) {
-			if (sscanf(line, "%lx %*c %127s", &address, name) != 2)
-				continue;
-			if (!i && !strcmp(name, ALLOCATOR))
-				start = address;
-			else if (i && address > start && address < end)
-				end = address;
-		}
-		fclose(symbols);
-	}
-	TEST_ASSERT(start, "/proc/kallsyms shows no address of " ALLOCATOR);
+	TEST_ASSERT(kallsyms_range(ALLOCATOR, &start, &end),
+		    "/proc/kallsyms shows no address of " ALLOCATOR);
 
 	atexit(stop_failing);
 	for (i = 0; i < ARRAY_SIZE(injector_knobs); i++) {

@@ -28,6 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kernel_module.h"
 #include "kselftest.h"
 #include "processor.h"
 #include "test_util.h"
@@ -68,21 +69,6 @@ static int load(const char *params)
 	return syscall(__NR_finit_module, module_fd, params, module_flags) ? errno : 0;
 }
 
-/* Whoever watches for new devices may have /dev/kvm open for a moment. */
-static int unload(void)
-{
-	int i;
-
-	for (i = 0; i < 100; i++) {
-		if (!syscall(__NR_delete_module, module_name, O_NONBLOCK))
-			return 0;
-		if (errno != EAGAIN)
-			break;
-		usleep(50 * 1000);
-	}
-	return errno;
-}
-
 static double now(void)
 {
 	struct timespec ts;
@@ -97,8 +83,8 @@ static void test_twice(void)
 
 	ksft_test_result(!first && second == EEXIST,
 			 "loaded: errno %d, and again: errno %d\n", first, second);
-	first = unload();
-	second = unload();
+	first = kernel_module_unload(module_name);
+	second = kernel_module_unload(module_name);
 	ksft_test_result(!first && second == ENOENT,
 			 "unloaded: errno %d, and again: errno %d\n", first, second);
 }
@@ -129,9 +115,9 @@ static void test_at_once(void)
 		pthread_create(&other, NULL, load_at_once, &errs[0]);
 		load_at_once(&errs[1]);
 		pthread_join(other, NULL);
-		unloaded = unload();
+		unloaded = kernel_module_unload(module_name);
 		ok = is_clean(errs[0]) && is_clean(errs[1]) && (!errs[0] || !errs[1]) &&
-		     !unloaded && unload() == ENOENT;
+		     !unloaded && kernel_module_unload(module_name) == ENOENT;
 	}
 	pthread_barrier_destroy(&barrier);
 	ksft_test_result(ok, "two loaders at once: errno %d and %d, unloaded: errno %d\n",
@@ -152,14 +138,14 @@ static void test_reference_cpu(int nr_cpus)
 		}
 		err = load("");
 		seen = err ? -1 : get_kvm_intel_param_integer("reference_cpu");
-		ksft_test_result(!unload() && seen == cpu,
+		ksft_test_result(!kernel_module_unload(module_name) && seen == cpu,
 				 "loaded on CPU %d: errno %d, the reference is CPU %d\n",
 				 cpu, err, seen);
 	}
 	kvm_sched_setaffinity(0, sizeof(before), &before);
 
 	err = load("reference_cpu=0");
-	seen = unload();
+	seen = kernel_module_unload(module_name);
 	ksft_test_result(err == EPERM && seen == ENOENT,
 			 "reference_cpu=0: errno %d, unloaded: errno %d\n", err, seen);
 }
@@ -223,15 +209,17 @@ static void *move(void *loader)
 static void run_loops(void)
 {
 	pthread_t threads[2], loader = pthread_self();
+	int err;
 
 	state->thread[LOADS] = syscall(__NR_gettid);
 	pthread_create(&threads[0], NULL, hotplug, NULL);
 	pthread_create(&threads[1], NULL, move, &loader);
 
 	while (!state->stop) {
-		if (count(LOADS, load("")))
-			TEST_ASSERT(!unload(), "Cannot unload %s, errno %d",
-				    module_name, errno);
+		if (!count(LOADS, load("")))
+			continue;
+		err = kernel_module_unload(module_name);
+		TEST_ASSERT(!err, "Cannot unload %s, errno %d", module_name, err);
 	}
 	pthread_join(threads[0], NULL);
 	pthread_join(threads[1], NULL);
@@ -420,7 +408,7 @@ int main(int argc, char *argv[])
 	module_name = has_vmx ? "kvm_intel" : "kvm_amd";
 	module_fd = open_module(path);
 	__TEST_REQUIRE(module_fd >= 0, "no file of module %s, see -m", module_name);
-	err = unload();
+	err = kernel_module_unload(module_name);
 	__TEST_REQUIRE(!err, "cannot unload %s, errno %d", module_name, err);
 	other_cpu = find_other_cpu();
 	state = mmap(NULL, sizeof(*state), PROT_READ | PROT_WRITE,

@@ -165,4 +165,30 @@ int linux_guest_receive(struct linux_guest *guest, struct linux_guest_migration 
  */
 void linux_guest_written(struct linux_guest *guest, u64 gpa, u64 size);
 
+/*
+ * The library's own.  All that a paused guest consists of besides its memory is a
+ * sequence of states, saved and loaded in one order, by linux_guest_state.c, which
+ * doesn't know where they go and where they come from.
+ */
+struct linux_guest_state_sink {
+	void (*put)(struct linux_guest_state_sink *sink, const void *data, size_t size);
+};
+
+struct linux_guest_state_source {
+	/*
+	 * The next state, whose size goes to *@size unless that is NULL; 0 or a
+	 * negative errno, e.g. -EBADMSG if it is smaller or larger than it may be.
+	 */
+	int (*get)(struct linux_guest_state_source *source, void *data, size_t min_size,
+		   size_t max_size, size_t *size);
+};
+
+/* 0, or -EIO if a device could not be saved. */
+int linux_guest_save_state(struct linux_guest *guest, struct linux_guest_migration *m,
+			   struct linux_guest_state_sink *sink);
+
+/* 0, what @source returns, or -EBADMSG, -ENOMEM or -EIO as above. */
+int linux_guest_load_state(struct linux_guest *guest, struct linux_guest_migration *m,
+			   struct linux_guest_state_source *source);
+
 #endif /* SELFTEST_KVM_LINUX_GUEST_MIGRATE_H */

@@ -364,8 +364,8 @@ static gpa_t load_linux(struct linux_guest *guest, const struct linux_guest_para
 	size_t size, header_size, setup_size;
 	struct setup_header *hdr = &boot->hdr;
 	char *cmdline;
+	int len, tsc_khz;
 	u8 *image;
-	int len;
 
 	image = read_file(params->kernel, &size);
 	TEST_ASSERT(size > SETUP_HEADER_OFFSET + sizeof(*hdr),
@@ -392,7 +392,11 @@ static gpa_t load_linux(struct linux_guest *guest, const struct linux_guest_para
 	free(image);
 
 	cmdline = addr_gpa2hva(guest->vm, CMDLINE_GPA);
-	len = snprintf(cmdline, hdr->cmdline_size + 1, BASE_CMDLINE "%s", params->cmdline ?: "");
+	/* A guest without kvmclock would measure it, and be wrong if the host is busy. */
+	tsc_khz = __vcpu_ioctl(guest->vcpus[0], KVM_GET_TSC_KHZ, NULL);
+	TEST_ASSERT(tsc_khz > 0, KVM_IOCTL_ERROR(KVM_GET_TSC_KHZ, tsc_khz));
+	len = snprintf(cmdline, hdr->cmdline_size + 1, BASE_CMDLINE "tsc_early_khz=%d %s",
+		       tsc_khz, params->cmdline ?: "");
 	TEST_ASSERT(len <= hdr->cmdline_size, "The command line is too long: %s",
 		    params->cmdline);
 	hdr->cmd_line_ptr = CMDLINE_GPA;
@@ -626,8 +630,20 @@ struct linux_guest *linux_guest_create(const struct linux_guest_params *params)
 	return guest;
 }
 
+/* Whoever runs the test compares it with the host's. */
+static void print_clock(struct linux_guest *guest)
+{
+	const char *line = NULL;
+
+	while ((line = linux_guest_next_line(guest, line))) {
+		if (strstr(line, "tsc: Detected") || strcasestr(line, "calibrat"))
+			ksft_print_msg("guest clock: %s\n", line);
+	}
+}
+
 void linux_guest_free(struct linux_guest *guest)
 {
+	print_clock(guest);
 	linux_guest_free_disk(guest->disk);
 	kvm_vm_free(guest->vm);
 	pthread_cond_destroy(&guest->end_cond);

@@ -4,8 +4,10 @@
  */
 #include <ctype.h>
 #include <linux/serial_reg.h>
+#include <regex.h>
 
 #include "kselftest.h"
+#include "ktap.h"
 #include "kvm_util.h"
 #include "linux_guest.h"
 
@@ -126,43 +128,26 @@ int linux_guest_count(struct linux_guest *guest, const char *text)
 
 const char *linux_guest_splat(struct linux_guest *guest)
 {
-	static const char * const complaints[] = {
-		"cut here", "WARNING:", "BUG:", "Oops", "PANIC: early exception",
-		"Kernel panic", "general protection fault", "unable to handle",
-		"kernel BUG at", "KASAN", "KCSAN:", "UBSAN", "refcount_t",
-		"INFO: possible", "possible circular locking", "possible recursive locking",
-		"INFO: task", "INFO: rcu", "self-detected stall", "detected stalls",
-		"soft lockup", "hard LOCKUP",
+	static const char * const splats[] = {
+#define SPLAT(regex)	regex,
+#include "kernel_splats.h"
+#undef SPLAT
 	};
-	const char *line = NULL;
+	const char *line, *first = NULL;
+	regex_t regex;
 	int i;
 
-	while ((line = linux_guest_next_line(guest, line))) {
-		for (i = 0; i < ARRAY_SIZE(complaints); i++) {
-			if (strstr(line, complaints[i]))
-				return line;
+	for (i = 0; i < ARRAY_SIZE(splats); i++) {
+		TEST_ASSERT(!regcomp(&regex, splats[i], REG_EXTENDED | REG_NOSUB),
+			    "'%s' is no regular expression", splats[i]);
+		line = NULL;
+		while ((line = linux_guest_next_line(guest, line)) && (!first || line < first)) {
+			if (!regexec(&regex, line, 0, NULL, 0))
+				first = line;
 		}
+		regfree(&regex);
 	}
-	return NULL;
-}
-
-/* "ok 1 name", "not ok 1 name # SKIP why": is it one, and what does it say? */
-static bool parse_ktap_result(const char *line, bool *ok, bool *skip, const char **name,
-			      size_t *name_len)
-{
-	const char *end;
-
-	*ok = strncmp(line, "not ", 4);
-	if (!*ok)
-		line += 4;
-	if (strncmp(line, "ok ", 3) || !isdigit(line[3]))
-		return false;
-	strtoul(line + 3, (char **)name, 10);
-	*name += strspn(*name, " -");
-	end = strstr(*name, " #");
-	*name_len = end ? end - *name : strlen(*name);
-	*skip = end && !strncasecmp(end, " # SKIP", 7);
-	return true;
+	return first;
 }
 
 /*
@@ -174,33 +159,32 @@ struct linux_guest_ktap linux_guest_ktap(struct linux_guest *guest, const char *
 {
 	static const char header[] = "# Subtest: ";
 	struct linux_guest_ktap ktap = {};
-	size_t suite_indent = 0, indent, name_len;
-	bool ok, skip, within = false;
-	const char *line = NULL, *text, *name;
+	const char *line = NULL, *text;
+	struct ktap_result result;
+	bool within = false;
+	int suite_indent = 0;
 
 	while ((line = linux_guest_next_line(guest, line))) {
-		indent = strspn(line, " ");
-		text = line + indent;
-
 		if (!within) {
+			text = line + strspn(line, " ");
 			within = !strncmp(text, header, strlen(header)) &&
 				 !strcmp(text + strlen(header), suite);
 			if (within)
 				/* No end of the suite is a failure. */
 				ktap = (struct linux_guest_ktap) { LINUX_GUEST_KTAP_FAILED };
-			suite_indent = indent;
+			suite_indent = text - line;
 			continue;
 		}
-		if (indent > suite_indent ||
-		    !parse_ktap_result(text, &ok, &skip, &name, &name_len))
+		if (!ktap_parse_result(line, &result) || result.indent > suite_indent)
 			continue;
-		if (indent == suite_indent) {
-			ktap.nr_skipped += ok && skip;
-			ktap.nr_passed += ok && !skip;
-			ktap.nr_failed += !ok;
-		} else if (name_len == strlen(suite) && !strncmp(name, suite, name_len)) {
+		if (result.indent == suite_indent) {
+			ktap.nr_skipped += result.ok && result.skipped;
+			ktap.nr_passed += result.ok && !result.skipped;
+			ktap.nr_failed += !result.ok;
+		} else if (result.name_len == strlen(suite) &&
+			   !strncmp(result.name, suite, result.name_len)) {
 			within = false;
-			if (ok && !ktap.nr_failed)
+			if (result.ok && !ktap.nr_failed)
 				ktap.status = LINUX_GUEST_KTAP_PASSED;
 		}
 	}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Move a running Linux guest to another process, see linux_guest_migrate.h.
+ * Send a running Linux guest to another process, and receive it there, see
+ * linux_guest_migrate.h.
  */
 #include <endian.h>
 #include <linux/bitmap.h>
@@ -10,33 +11,6 @@
 #include "kvm_util.h"
 #include "linux_guest_migrate.h"
 #include "processor.h"
-
-/* Of a vCPU, or of a chip. */
-#define MAX_STATE_SIZE		SZ_64K
-#define MAX_DEVICES_SIZE	SZ_64M
-#define MAX_LINE		1024
-#define NR_IRQCHIPS		3
-
-/* In the order in which they are loaded. */
-static const unsigned long vcpu_states[] = {
-	KVM_SET_CPUID2,			/* decides what of the others is valid */
-	KVM_SET_SREGS,			/* has the mode of the APIC */
-	KVM_SET_LAPIC,
-	KVM_SET_XCRS,
-	KVM_SET_XSAVE,
-	KVM_SET_MSRS,			/* one of them arms the APIC's timer */
-	KVM_SET_DEBUGREGS,
-	KVM_SET_NESTED_STATE,
-	KVM_SET_REGS,
-	KVM_SET_VCPU_EVENTS,
-	KVM_SET_MP_STATE,
-};
-
-/* What has been printed of a line that isn't complete is part of the console. */
-struct console_state {
-	struct linux_guest_uart uart;
-	char line[MAX_LINE];
-};
 
 struct stream {
 	int fd;
@@ -62,6 +36,9 @@ struct sender {
 	unsigned long *sent;
 	unsigned long *sent_private;	/* what has been sent was transformed */
 	struct page_record *buf;
+	struct linux_guest_state_sink sink;
+	u32 nr_states;
+	FILE *state_stream;
 	char *state;
 	size_t state_size;
 	u64 pause_us;
@@ -77,8 +54,9 @@ struct receiver {
 	unsigned long *received;
 	unsigned long *private;		/* by the newest list, as all that was received */
 	bool has_list;
+	struct linux_guest_state_source source;
+	struct linux_guest_migration_record record;	/* the newest */
 	u32 nr_states;
-	u8 *buf;
 };
 
 static u64 now_us(void)
@@ -203,164 +181,25 @@ static void find_unshared(const struct shared_ranges *shared, unsigned long *pag
 	}
 }
 
-/* What a vCPU has of one of vcpu_states; the size may be in the data. */
-static size_t state_size(struct kvm_vm *vm, unsigned long cmd, const void *data)
+static void put_state(struct linux_guest_state_sink *sink, const void *data, size_t size)
 {
-	size_t size = _IOC_SIZE(cmd);
-	u32 nr;
-
-	memcpy(&nr, data, sizeof(nr));
-	switch (cmd) {
-	case KVM_SET_CPUID2:
-		return size + (u64)nr * sizeof(struct kvm_cpuid_entry2);
-	case KVM_SET_MSRS:
-		return size + (u64)nr * sizeof(struct kvm_msr_entry);
-	case KVM_SET_NESTED_STATE:
-		return ((const struct kvm_nested_state *)data)->size;
-	case KVM_SET_XSAVE:
-		return max_t(size_t, size, vm_check_cap(vm, KVM_CAP_XSAVE2));
-	default:
-		return size;
-	}
-}
-
-static bool has_state(unsigned long cmd)
-{
-	switch (cmd) {
-	case KVM_SET_XCRS:
-		return kvm_has_cap(KVM_CAP_XCRS);
-	case KVM_SET_NESTED_STATE:
-		return kvm_has_cap(KVM_CAP_NESTED_STATE);
-	default:
-		return true;
-	}
-}
-
-static void put_state(FILE *stream, u32 *nr_states, const void *data, size_t size)
-{
+	struct sender *s = container_of(sink, struct sender, sink);
 	struct linux_guest_migration_record record =
-		make_record(MIGRATION_RECORD_STATE, (*nr_states)++, size);
+		make_record(MIGRATION_RECORD_STATE, s->nr_states++, size);
 
-	fwrite(&record, sizeof(record), 1, stream);
-	fwrite(data, size, 1, stream);
-}
-
-static void save_vcpu(struct kvm_vcpu *vcpu, FILE *stream, u32 *nr_states)
-{
-	struct kvm_x86_state *x86 = vcpu_save_state(vcpu);
-	struct kvm_lapic_state lapic;
-	const void *data;
-	int i;
-
-	vcpu_ioctl(vcpu, KVM_GET_LAPIC, &lapic);
-	vcpu_get_cpuid(vcpu);
-
-	for (i = 0; i < ARRAY_SIZE(vcpu_states); i++) {
-		switch (vcpu_states[i]) {
-		case KVM_SET_CPUID2:
-			data = vcpu->cpuid;
-			break;
-		case KVM_SET_SREGS:
-			data = &x86->sregs;
-			break;
-		case KVM_SET_LAPIC:
-			data = &lapic;
-			break;
-		case KVM_SET_XCRS:
-			data = &x86->xcrs;
-			break;
-		case KVM_SET_XSAVE:
-			data = x86->xsave;
-			break;
-		case KVM_SET_MSRS:
-			data = &x86->msrs;
-			break;
-		case KVM_SET_DEBUGREGS:
-			data = &x86->debugregs;
-			break;
-		case KVM_SET_NESTED_STATE:
-			data = &x86->nested;
-			break;
-		case KVM_SET_REGS:
-			data = &x86->regs;
-			break;
-		case KVM_SET_VCPU_EVENTS:
-			data = &x86->events;
-			break;
-		default:
-			data = &x86->mp_state;
-			break;
-		}
-		if (has_state(vcpu_states[i]))
-			put_state(stream, nr_states, data,
-				  state_size(vcpu->vm, vcpu_states[i], data));
-	}
-	kvm_x86_state_cleanup(x86);
-}
-
-static void save_vm(struct kvm_vm *vm, FILE *stream, u32 *nr_states)
-{
-	struct kvm_pit_state2 pit;
-	struct kvm_clock_data clock;
-	struct kvm_irqchip chip;
-	u32 i;
-
-	for (i = 0; i < NR_IRQCHIPS; i++) {
-		chip = (struct kvm_irqchip) { .chip_id = i };
-		vm_ioctl(vm, KVM_GET_IRQCHIP, &chip);
-		put_state(stream, nr_states, &chip, sizeof(chip));
-	}
-	vm_ioctl(vm, KVM_GET_PIT2, &pit);
-	put_state(stream, nr_states, &pit, sizeof(pit));
-
-	/* The guest's clocks, of which the TSC is one, stand still while it does. */
-	vm_ioctl(vm, KVM_GET_CLOCK, &clock);
-	clock.flags = 0;
-	put_state(stream, nr_states, &clock, sizeof(clock));
-}
-
-static void save_console(struct linux_guest *guest, FILE *stream, u32 *nr_states)
-{
-	struct console_state console = { .uart = guest->uart };
-
-	memcpy(console.line, guest->console + guest->line_start,
-	       min_t(size_t, guest->console_len - guest->line_start, MAX_LINE));
-	put_state(stream, nr_states, &console, sizeof(console));
-}
-
-static int save_devices(struct sender *s, FILE *stream, u32 *nr_states)
-{
-	size_t size = 0;
-	FILE *devices;
-	int err = 0;
-	char *data;
-
-	devices = open_memstream(&data, &size);
-	TEST_ASSERT(devices, "No memory for the devices");
-	if (s->m->save_devices)
-		err = s->m->save_devices(s->guest, s->m, devices);
-	TEST_ASSERT(!fclose(devices), "No memory for the devices");
-
-	put_state(stream, nr_states, data, size);
-	free(data);
-	return err || size > MAX_DEVICES_SIZE ? -EIO : 0;
+	fwrite(&record, sizeof(record), 1, s->state_stream);
+	fwrite(data, size, 1, s->state_stream);
 }
 
 static int save_state(struct sender *s)
 {
-	struct linux_guest *guest = s->guest;
-	u32 nr_states = 0;
-	FILE *stream;
-	int i, err;
+	int err;
 
-	stream = open_memstream(&s->state, &s->state_size);
-	TEST_ASSERT(stream, "No memory for the state");
-	for (i = 0; i < guest->nr_vcpus; i++)
-		save_vcpu(guest->vcpus[i], stream, &nr_states);
-	save_vm(guest->vm, stream, &nr_states);
-	save_console(guest, stream, &nr_states);
-	err = save_devices(s, stream, &nr_states);
-	TEST_ASSERT(!fclose(stream), "No memory for the state");
+	s->sink.put = put_state;
+	s->state_stream = open_memstream(&s->state, &s->state_size);
+	TEST_ASSERT(s->state_stream, "No memory for the state");
+	err = linux_guest_save_state(s->guest, s->m, &s->sink);
+	TEST_ASSERT(!fclose(s->state_stream), "No memory for the state");
 	return err;
 }
 
@@ -761,9 +600,10 @@ static int receive_pages(struct receiver *r, u64 size)
 	return 0;
 }
 
-/* The record has been read if it is the first of the states. */
-static int receive_memory(struct receiver *r, struct linux_guest_migration_record *record)
+/* Returns once r->record is that of the first state. */
+static int receive_memory(struct receiver *r)
 {
+	struct linux_guest_migration_record *record = &r->record;
 	int err;
 
 	for (;;) {
@@ -791,10 +631,11 @@ static int receive_memory(struct receiver *r, struct linux_guest_migration_recor
 	}
 }
 
-/* The next state, of which @record is the header unless it is still to come. */
-static int receive_state(struct receiver *r, struct linux_guest_migration_record *record,
-			 void *data, size_t min_size, size_t max_size, size_t *size)
+static int get_state(struct linux_guest_state_source *source, void *data, size_t min_size,
+		     size_t max_size, size_t *size)
 {
+	struct receiver *r = container_of(source, struct receiver, source);
+	struct linux_guest_migration_record *record = &r->record;
 	u64 record_size;
 	int err;
 
@@ -817,123 +658,11 @@ static int receive_state(struct receiver *r, struct linux_guest_migration_record
 	return stream_read(&r->stream, data, record_size);
 }
 
-static int load_state(struct linux_guest *guest, int fd, unsigned long cmd, void *data,
-		      const char *whose, int ret_ok)
-{
-	int ret = ioctl(fd, cmd, data);
-
-	if (ret == ret_ok)
-		return 0;
-	snprintf(guest->error, sizeof(guest->error), "%s: ioctl 0x%lx returns %d, errno %d",
-		 whose, cmd, ret, errno);
-	return -EIO;
-}
-
-static int load_vcpu(struct receiver *r, struct kvm_vcpu *vcpu,
-		     struct linux_guest_migration_record *record)
-{
-	unsigned long cmd;
-	char name[32];
-	size_t size;
-	int i, err;
-
-	snprintf(name, sizeof(name), "vCPU %u", vcpu->id);
-	for (i = 0; i < ARRAY_SIZE(vcpu_states); i++) {
-		cmd = vcpu_states[i];
-		if (!has_state(cmd))
-			continue;
-
-		memset(r->buf, 0, MAX_STATE_SIZE);
-		err = receive_state(r, record, r->buf, _IOC_SIZE(cmd), MAX_STATE_SIZE, &size);
-		if (err)
-			return err;
-		if (size != state_size(vcpu->vm, cmd, r->buf))
-			return -EBADMSG;
-		/* KVM_SET_MSRS returns how many it has set. */
-		err = load_state(r->guest, vcpu->fd, cmd, r->buf, name,
-				 cmd == KVM_SET_MSRS ? ((struct kvm_msrs *)r->buf)->nmsrs : 0);
-		if (err)
-			return err;
-		if (cmd == KVM_SET_CPUID2)
-			vcpu_init_cpuid(vcpu, (struct kvm_cpuid2 *)r->buf);
-	}
-
-	/* Watchdogs of the guest.  It fails if the guest does not use this clock. */
-	__vcpu_ioctl(vcpu, KVM_KVMCLOCK_CTRL, NULL);
-	return 0;
-}
-
-/* After all vCPUs: an interrupt that is pending here goes to their APICs. */
-static int load_vm(struct receiver *r, struct linux_guest_migration_record *record)
-{
-	struct linux_guest *guest = r->guest;
-	struct kvm_pit_state2 pit;
-	struct kvm_clock_data clock;
-	struct kvm_irqchip chip;
-	u32 i;
-	int err;
-
-	for (i = 0; i < NR_IRQCHIPS; i++) {
-		err = receive_state(r, record, &chip, sizeof(chip), sizeof(chip), NULL);
-		if (!err && chip.chip_id != i)
-			err = -EBADMSG;
-		err = err ?: load_state(guest, guest->vm->fd, KVM_SET_IRQCHIP, &chip, "irqchip", 0);
-		if (err)
-			return err;
-	}
-	return receive_state(r, record, &pit, sizeof(pit), sizeof(pit), NULL) ?:
-	       load_state(guest, guest->vm->fd, KVM_SET_PIT2, &pit, "PIT", 0) ?:
-	       receive_state(r, record, &clock, sizeof(clock), sizeof(clock), NULL) ?:
-	       load_state(guest, guest->vm->fd, KVM_SET_CLOCK, &clock, "clock", 0);
-}
-
-static int load_console(struct receiver *r, struct linux_guest_migration_record *record)
-{
-	struct linux_guest *guest = r->guest;
-	struct console_state console;
-	int i, err;
-
-	err = receive_state(r, record, &console, sizeof(console), sizeof(console), NULL);
-	if (err)
-		return err;
-	for (i = 0; i < MAX_LINE && console.line[i]; i++)
-		linux_guest_uart_write(guest, 0, console.line[i]);
-	guest->uart = console.uart;
-	return 0;
-}
-
-static int load_devices(struct receiver *r, struct linux_guest_migration_record *record)
-{
-	struct linux_guest *guest = r->guest;
-	size_t size;
-	void *data;
-	int err;
-
-	/* Not more than is there, as it comes from the sender. */
-	data = malloc(MAX_DEVICES_SIZE);
-	if (!data)
-		return -ENOMEM;
-	err = receive_state(r, record, data, 0, MAX_DEVICES_SIZE, &size);
-	if (!err && !r->m->load_devices && size)
-		err = -EBADMSG;
-	if (!err && r->m->load_devices && r->m->load_devices(guest, r->m, data, size)) {
-		snprintf(guest->error, sizeof(guest->error), "devices do not take their state");
-		err = -EIO;
-	}
-	free(data);
-	return err;
-}
-
 static int receive_guest(struct receiver *r)
 {
-	struct linux_guest_migration_record record;
-	int i, err;
-
-	err = receive_header(r) ?: receive_memory(r, &record);
-	for (i = 0; i < r->guest->nr_vcpus && !err; i++)
-		err = load_vcpu(r, r->guest->vcpus[i], &record);
-	return err ?: load_vm(r, &record) ?: load_console(r, &record) ?:
-	       load_devices(r, &record);
+	r->source.get = get_state;
+	return receive_header(r) ?: receive_memory(r) ?:
+	       linux_guest_load_state(r->guest, r->m, &r->source);
 }
 
 /* Two processes that run the same guest would be worse than none. */
@@ -960,14 +689,12 @@ int linux_guest_receive(struct linux_guest *guest, struct linux_guest_migration 
 		.nr_pages = nr_pages,
 		.received = alloc_bitmap(nr_pages),
 		.private = alloc_bitmap(nr_pages),
-		.buf = malloc(MAX_STATE_SIZE),
 	};
 	struct linux_guest_migration_reply reply = {
 		.magic = htole64(LINUX_GUEST_MIGRATION_MAGIC),
 	};
 	int err;
 
-	TEST_ASSERT(r.buf, "No memory for a state");
 	stream_init(&r.stream, fd, seconds);
 	err = receive_guest(&r);
 	reply.error = htole32(-err);
@@ -978,7 +705,6 @@ int linux_guest_receive(struct linux_guest *guest, struct linux_guest_migration 
 	if (err)
 		shutdown(fd, SHUT_RDWR);
 
-	free(r.buf);
 	free(r.private);
 	free(r.received);
 	return err;

@@ -9,14 +9,14 @@
  * to take back: if the two differ about a page, the guest finds garbage.
  */
 #include <sys/socket.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 
-#include "kselftest.h"
+#include "expect.h"
 #include "kvm_util.h"
+#include "linux_guest_options.h"
+#include "linux_guest_sev.h"
 #include "linux_guest_virtio.h"
 #include "processor.h"
-#include "sev_linux_guest.h"
 #include "test_util.h"
 
 #define NR_VCPUS	2
@@ -34,12 +34,20 @@
 /* mem_encrypt_stress writes where a word is, and a number of its own above. */
 #define PATTERN_ADDR	GENMASK_ULL(47, 0)
 
-static struct options {
-	char kernel[PATH_MAX];
-	const char *module;
-	int seconds;
-	int nr_migrations;
-} options = { .seconds = 110, .nr_migrations = 20 };
+static int nr_migrations = 20;
+
+static const struct linux_guest_option own_options[] = {
+	{ 'n', .number = &nr_migrations, .arg = "migrations",
+	  .help = "how many, an even number up to " __stringify(MAX_MIGRATIONS) },
+};
+
+static struct linux_guest_options options = {
+	.own = own_options,
+	.nr_own = ARRAY_SIZE(own_options),
+	.max_modules = 1,
+	.module_help = STRESS ".ko, which checks private and shared memory",
+	.seconds = 110,
+};
 
 /* This process's: the guest is here, or it is not. */
 static struct {
@@ -54,18 +62,13 @@ static struct {
 	u64 nr_rounds;			/* that it has reported; sent along */
 	bool wrong;
 	bool spoil_list;
-
 } here;
 
-#define check(condition, fmt, ...)						\
-({										\
-	bool ok_ = (condition);							\
-										\
-	if (!ok_)								\
-		ksft_print_msg("process %d, step %d: " fmt "\n", here.side, here.step,	\
-			       ##__VA_ARGS__);					\
-	ok_;									\
-})
+static void set_step(int step)
+{
+	here.step = step;
+	about("process %d, step %d", here.side, step);
+}
 
 /* Called under the lock of the console. */
 static void watch_line(struct linux_guest *guest, const char *line)
@@ -95,31 +98,31 @@ static void watch_line(struct linux_guest *guest, const char *line)
 
 static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 {
-	struct sev_linux_guest *sev = guest->private;
+	struct linux_guest_sev *sev = guest->private;
 
-	if (!sev_linux_guest_exit(guest, vcpu))
+	if (!linux_guest_sev_exit(guest, vcpu))
 		return false;
 	if (here.pause_at_withdrawal && sev->m.state == MIGRATION_WITHDRAWN)
 		linux_guest_stop(guest, LINUX_GUEST_PAUSED);
 	return true;
 }
 
-static bool runs_to_pause(struct sev_linux_guest *sev)
+static bool runs_to_pause(struct linux_guest_sev *sev)
 {
 	enum linux_guest_end end = linux_guest_run(sev->guest, options.seconds);
 	const char *splat = linux_guest_splat(sev->guest);
 
-	if (check(end == LINUX_GUEST_PAUSED, "the guest ended by %s %s",
-		  linux_guest_end_str(end), sev->guest->error) &&
-	    check(!here.wrong, "the guest found wrong memory") &&
-	    check(!splat, "the guest's kernel says: %s", splat))
+	if (expect(end == LINUX_GUEST_PAUSED, "the guest ended by %s %s",
+		   linux_guest_end_str(end), sev->guest->error) &&
+	    expect(!here.wrong, "the guest found wrong memory") &&
+	    expect(!splat, "the guest's kernel says: %s", splat))
 		return true;
 	linux_guest_print_console(sev->guest, 40);
 	return false;
 }
 
 /* It goes on, and what it has checked is right. */
-static bool run_on(struct sev_linux_guest *sev)
+static bool run_on(struct linux_guest_sev *sev)
 {
 	bool ok;
 
@@ -140,7 +143,7 @@ static int spoil_list(struct linux_guest *guest, struct linux_guest_migration *m
 		if ((words[0] & PATTERN_ADDR) == gpa && (words[511] & PATTERN_ADDR) == gpa + 4088)
 			break;
 	}
-	if (!check(gpa < guest->mem_size, "there is no page that the guest checks"))
+	if (!expect(gpa < guest->mem_size, "there is no page that the guest checks"))
 		return -ENOENT;
 	return shared_ranges_test(&m->shared, gpa) ?
 	       shared_ranges_remove(&m->shared, gpa, PAGE_SIZE) :
@@ -175,18 +178,18 @@ static int load_devices(struct linux_guest *guest, struct linux_guest_migration 
 	return 0;
 }
 
-static struct sev_linux_guest *create_guest(bool empty)
+static struct linux_guest_sev *create_guest(bool empty)
 {
 	struct linux_guest_file files[3];
 	struct linux_guest_params params = {
 		.kernel = options.kernel,
-		/* See guest_migration_test.c for nox2apic. */
+		/* See guest_migration_ready_test.c for nox2apic. */
 		.cmdline = "retain_initrd nox2apic swiotlb=force " LINUX_GUEST_DISK_CMDLINE
 			   "-- " STRESS ".ko,conversions=1,nr_buffers=64 " STEPS,
 		.files = files,
 		.nr_vcpus = NR_VCPUS,
 	};
-	struct sev_linux_guest *sev;
+	struct linux_guest_sev *sev;
 	char init[PATH_MAX];
 
 	linux_guest_program(init, sizeof(init), "guest_init");
@@ -194,9 +197,9 @@ static struct sev_linux_guest *create_guest(bool empty)
 	files[params.nr_files++] =
 		(struct linux_guest_file){ "kernel", options.kernel, .mode = 0644 };
 	files[params.nr_files++] = (struct linux_guest_file){
-		"modules/" STRESS ".ko", options.module, .mode = 0644 };
+		"modules/" STRESS ".ko", options.modules[0], .mode = 0644 };
 
-	sev = empty ? sev_linux_guest_create_empty(&params) : sev_linux_guest_create(&params);
+	sev = empty ? linux_guest_sev_create_empty(&params) : linux_guest_sev_create(&params);
 	sev->guest->line = watch_line;
 	sev->guest->exit = watch_exit;
 	sev->guest->wait = true;
@@ -206,19 +209,19 @@ static struct sev_linux_guest *create_guest(bool empty)
 	sev->m.save_devices = save_devices;
 	sev->m.load_devices = load_devices;
 	linux_guest_add_disk(sev->guest, DISK_SIZE);
-	sev->guest->disk->may_access = sev_linux_guest_is_shared;
+	sev->guest->disk->may_access = linux_guest_sev_is_shared;
 	sev->guest->disk->wrote = linux_guest_written;
 	return sev;
 }
 
-static bool send_guest(struct sev_linux_guest *sev)
+static bool send_guest(struct linux_guest_sev *sev)
 {
 	struct linux_guest_migration *m = &sev->m;
 	int err = linux_guest_send(sev->guest, m, here.sockets[here.step], options.seconds);
 
 	close(here.sockets[here.step]);
-	if (!check(!err, "the guest was not sent: errno %d, there %d, it ended by %s %s", -err,
-		   m->remote_error, linux_guest_end_str(m->end), sev->guest->error)) {
+	if (!expect(!err, "the guest was not sent: errno %d, there %d, it ended by %s %s", -err,
+		    m->remote_error, linux_guest_end_str(m->end), sev->guest->error)) {
 		linux_guest_print_console(sev->guest, 40);
 		return false;
 	}
@@ -229,27 +232,27 @@ static bool send_guest(struct sev_linux_guest *sev)
 		       m->nr_changed_pages, m->shared.nr, m->nr_bytes >> 20, m->total_us / 1000,
 		       m->downtime_us / 1000);
 	fflush(stdout);
-	sev_linux_guest_free(sev);
+	linux_guest_sev_free(sev);
 	return true;
 }
 
-static struct sev_linux_guest *receive_guest(void)
+static struct linux_guest_sev *receive_guest(void)
 {
-	struct sev_linux_guest *sev = create_guest(true);
+	struct linux_guest_sev *sev = create_guest(true);
 	int err;
 
 	err = linux_guest_receive(sev->guest, &sev->m, here.sockets[here.step], options.seconds);
 	close(here.sockets[here.step]);
-	if (check(!err, "the guest was not received: errno %d %s", -err, sev->guest->error))
+	if (expect(!err, "the guest was not received: errno %d %s", -err, sev->guest->error))
 		return sev;
-	sev_linux_guest_free(sev);
+	linux_guest_sev_free(sev);
 	return NULL;
 }
 
 /* Both processes take the same steps, one of them sends and the other receives. */
-static struct sev_linux_guest *there_and_back(struct sev_linux_guest *sev)
+static struct linux_guest_sev *there_and_back(struct linux_guest_sev *sev)
 {
-	for (here.step = 0; here.step < options.nr_migrations; here.step++) {
+	while (here.step < nr_migrations) {
 		if (here.step % 2 == here.side) {
 			if (!send_guest(sev))
 				return NULL;
@@ -259,11 +262,12 @@ static struct sev_linux_guest *there_and_back(struct sev_linux_guest *sev)
 			if (!sev || !run_on(sev))
 				return NULL;
 		}
+		set_step(here.step + 1);
 	}
 	return sev;
 }
 
-static int try_to_send(struct sev_linux_guest *sev)
+static int try_to_send(struct linux_guest_sev *sev)
 {
 	int err, pair[2];
 
@@ -274,15 +278,15 @@ static int try_to_send(struct sev_linux_guest *sev)
 	return err;
 }
 
-static bool refuse(struct sev_linux_guest *sev)
+static bool refuse(struct linux_guest_sev *sev)
 {
 	int err = try_to_send(sev);
 
-	return check(err == -EPERM, "sender's errno %d for %d", -err, EPERM);
+	return expect(err == -EPERM, "sender's errno %d for %d", -err, EPERM);
 }
 
 /* The guest is let go, and stopped when it withdraws its consent, for kexec. */
-static bool refuse_after_kexec(struct sev_linux_guest *sev)
+static bool refuse_after_kexec(struct linux_guest_sev *sev)
 {
 	enum linux_guest_end end;
 
@@ -293,24 +297,24 @@ static bool refuse_after_kexec(struct sev_linux_guest *sev)
 
 	here.pause_at_withdrawal = false;
 	end = linux_guest_run(sev->guest, options.seconds);
-	if (check(end == LINUX_GUEST_RESET, "the guest ended by %s %s",
-		  linux_guest_end_str(end), sev->guest->error) &&
-	    check(linux_guest_count(sev->guest, "disk: 16 blocks ok") == 1,
-		  "the disk is not as it was") &&
-	    check(linux_guest_find(sev->guest, STRESS ": stopped after") && !here.wrong,
-		  "the guest found wrong memory") &&
-	    check(linux_guest_find(sev->guest, "guest_init: done") &&
-		  !linux_guest_count(sev->guest, " failed, errno "),
-		  "the guest did not get to its end") &&
-	    check(sev->nr_ready == 1 && sev->nr_cleared == 2,
-		  "the guest allowed its migration %d times, and withdrew %d times",
-		  sev->nr_ready, sev->nr_cleared))
+	if (expect(end == LINUX_GUEST_RESET, "the guest ended by %s %s",
+		   linux_guest_end_str(end), sev->guest->error) &&
+	    expect(linux_guest_count(sev->guest, "disk: 16 blocks ok") == 1,
+		   "the disk is not as it was") &&
+	    expect(linux_guest_find(sev->guest, STRESS ": stopped after") && !here.wrong,
+		   "the guest found wrong memory") &&
+	    expect(linux_guest_find(sev->guest, "guest_init: done") &&
+		   !linux_guest_count(sev->guest, " failed, errno "),
+		   "the guest did not get to its end") &&
+	    expect(sev->nr_ready == 1 && sev->nr_cleared == 2,
+		   "the guest allowed its migration %d times, and withdrew %d times",
+		   sev->nr_ready, sev->nr_cleared))
 		return true;
 	linux_guest_print_console(sev->guest, 60);
 	return false;
 }
 
-static bool boot(struct sev_linux_guest *sev)
+static bool boot(struct linux_guest_sev *sev)
 {
 	bool ok;
 
@@ -323,7 +327,7 @@ static bool boot(struct sev_linux_guest *sev)
 
 static bool notice_wrong_list(void)
 {
-	struct sev_linux_guest *sev = receive_guest();
+	struct linux_guest_sev *sev = receive_guest();
 	enum linux_guest_end end;
 	bool ok;
 
@@ -331,12 +335,12 @@ static bool notice_wrong_list(void)
 		return false;
 	here.wanted_reports = INT_MAX;
 	end = linux_guest_run(sev->guest, options.seconds);
-	ok = check(end == LINUX_GUEST_PAUSED && here.wrong,
-		   "the guest has not noticed a page of garbage but ended by %s %s",
-		   linux_guest_end_str(end), sev->guest->error);
+	ok = expect(end == LINUX_GUEST_PAUSED && here.wrong,
+		    "the guest has not noticed a page of garbage but ended by %s %s",
+		    linux_guest_end_str(end), sev->guest->error);
 	if (!ok)
 		linux_guest_print_console(sev->guest, 40);
-	sev_linux_guest_free(sev);
+	linux_guest_sev_free(sev);
 	return ok;
 }
 
@@ -345,25 +349,25 @@ static int receiving_process(void)
 	bool ok = true;
 
 	there_and_back(NULL);
-	ok = here.step == options.nr_migrations && notice_wrong_list();
+	ok = here.step == nr_migrations && notice_wrong_list();
 	fflush(stdout);
 	return ok ? 0 : 1;
 }
 
 static void sending_process(pid_t other)
 {
-	struct sev_linux_guest *sev = create_guest(false);
+	struct linux_guest_sev *sev = create_guest(false);
 	int i, status;
 	bool ok;
 
 	ksft_test_result(refuse(sev), "refused: the guest is not ready\n");
 	ok = boot(sev);
 	sev = ok ? there_and_back(sev) : NULL;
-	ksft_test_result(sev, "%d migrations there and back\n", options.nr_migrations);
+	ksft_test_result(sev, "%d migrations there and back\n", nr_migrations);
 	ok = sev && refuse_after_kexec(sev);
 	ksft_test_result(ok, "refused: the guest starts another kernel\n");
 	if (sev)
-		sev_linux_guest_free(sev);
+		linux_guest_sev_free(sev);
 
 	if (ok) {
 		sev = create_guest(false);
@@ -371,68 +375,36 @@ static void sending_process(pid_t other)
 		ok = boot(sev) && send_guest(sev);
 	}
 	/* It sees the end of the stream if it waits for more. */
-	for (i = here.step; i <= options.nr_migrations; i++)
+	for (i = here.step; i <= nr_migrations; i++)
 		close(here.sockets[i]);
 	waitpid(other, &status, 0);
 	ksft_test_result(ok && !status, "a list that is wrong about a page is noticed\n");
 }
 
-static void help(const char *name)
-{
-	printf("Usage: %s -m mem_encrypt_stress.ko [-k bzImage] [-n migrations] [-t seconds]\n"
-	       " -m: the module that checks private and shared memory\n"
-	       " -k: kernel of the guest, default /boot/vmlinuz-RELEASE\n"
-	       " -n: how many, an even number up to %d, default %d\n"
-	       " -t: the most that a run or a migration may take, default %d s\n",
-	       name, MAX_MIGRATIONS, options.nr_migrations, options.seconds);
-	exit(KSFT_FAIL);
-}
-
 int main(int argc, char *argv[])
 {
-	int i, opt, pairs[MAX_MIGRATIONS + 1][2];
-	struct utsname uts;
+	int i, pairs[MAX_MIGRATIONS + 1][2];
 	pid_t other;
 
-	uname(&uts);
-	snprintf(options.kernel, sizeof(options.kernel), "/boot/vmlinuz-%s", uts.release);
-
-	while ((opt = getopt(argc, argv, "k:m:n:t:h")) != -1) {
-		switch (opt) {
-		case 'k':
-			snprintf(options.kernel, sizeof(options.kernel), "%s", optarg);
-			break;
-		case 'm':
-			options.module = optarg;
-			break;
-		case 'n':
-			options.nr_migrations = atoi_positive("Migrations", optarg);
-			break;
-		case 't':
-			options.seconds = atoi_positive("Seconds", optarg);
-			break;
-		default:
-			help(argv[0]);
-		}
-	}
-	if (options.nr_migrations % 2 || options.nr_migrations > MAX_MIGRATIONS)
-		help(argv[0]);
-	__TEST_REQUIRE(options.module, "no module for the guest, see -m");
-	__TEST_REQUIRE(!access(options.kernel, R_OK), "no kernel for the guest: %s",
-		       options.kernel);
-	__TEST_REQUIRE(sev_linux_guest_supported(), "KVM has no software SEV VMs");
+	linux_guest_parse_options(&options, argc, argv);
+	if (nr_migrations % 2 || nr_migrations > MAX_MIGRATIONS)
+		linux_guest_usage(&options);
+	__TEST_REQUIRE(options.nr_modules, "no module for the guest, see -m");
+	linux_guest_require_kernel(&options);
+	__TEST_REQUIRE(linux_guest_sev_supported(), "KVM has no software SEV VMs");
 
 	ksft_print_header();
 	ksft_set_plan(4);
 	fflush(stdout);
 
-	for (i = 0; i <= options.nr_migrations; i++)
+	for (i = 0; i <= nr_migrations; i++)
 		TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]),
 			    "socketpair(), errno %d", errno);
 	other = fork();
 	TEST_ASSERT(other >= 0, "fork(), errno %d", errno);
 	here.side = !other;
-	for (i = 0; i <= options.nr_migrations; i++) {
+	set_step(0);
+	for (i = 0; i <= nr_migrations; i++) {
 		here.sockets[i] = pairs[i][here.side];
 		close(pairs[i][!here.side]);
 	}

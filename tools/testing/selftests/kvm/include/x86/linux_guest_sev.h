@@ -7,13 +7,13 @@
  * breaks if it, or whoever keeps the list, is wrong: memory isn't encrypted.  So
  * the list is compared with what the guest's own page tables say.
  */
-#ifndef SELFTEST_KVM_SEV_LINUX_GUEST_H
-#define SELFTEST_KVM_SEV_LINUX_GUEST_H
+#ifndef SELFTEST_KVM_LINUX_GUEST_SEV_H
+#define SELFTEST_KVM_LINUX_GUEST_SEV_H
 
 #include "linux_guest.h"
 #include "linux_guest_migrate.h"
 
-struct sev_linux_guest {
+struct linux_guest_sev {
 	struct linux_guest *guest;
 
 	/*
@@ -31,7 +31,7 @@ struct sev_linux_guest {
 	 * If it returns false the request isn't taken, but the guest is told that
 	 * it was.
 	 */
-	bool (*request)(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu, u64 gpa,
+	bool (*request)(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u64 gpa,
 			u64 size, bool private);
 	void *private;
 
@@ -40,7 +40,7 @@ struct sev_linux_guest {
 };
 
 /* How the list and the guest's page tables differ. */
-struct sev_linux_guest_diff {
+struct linux_guest_sev_diff {
 	u64 nr_shared;		/* pages that the guest maps without C-bit */
 	u64 nr_missing;		/* of them, not in the list */
 	u64 nr_stale;		/* in the list, but the guest has only private mappings */
@@ -48,32 +48,32 @@ struct sev_linux_guest_diff {
 };
 
 /* If this KVM has software SEV VMs. */
-bool sev_linux_guest_supported(void);
+bool linux_guest_sev_supported(void);
 
 /*
  * @params is that of linux_guest_create(), with whatever vm_type.  The guest is
- * offered page status reports and migration control.  sev_linux_guest_free() also
+ * offered page status reports and migration control.  linux_guest_sev_free() also
  * frees the linux_guest.
  */
-struct sev_linux_guest *sev_linux_guest_create(struct linux_guest_params *params);
+struct linux_guest_sev *linux_guest_sev_create(struct linux_guest_params *params);
 
 /* Nothing in it, for a guest that comes from elsewhere. */
-struct sev_linux_guest *sev_linux_guest_create_empty(struct linux_guest_params *params);
+struct linux_guest_sev *linux_guest_sev_create_empty(struct linux_guest_params *params);
 
-void sev_linux_guest_free(struct sev_linux_guest *sev);
+void linux_guest_sev_free(struct linux_guest_sev *sev);
 
 /* For linux_guest::exit of a test with an own one. */
-bool sev_linux_guest_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu);
+bool linux_guest_sev_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu);
 
 /* For linux_guest_disk::may_access: a device can't read what is encrypted. */
-bool sev_linux_guest_is_shared(struct linux_guest *guest, u64 gpa, u64 size);
+bool linux_guest_sev_is_shared(struct linux_guest *guest, u64 gpa, u64 size);
 
 /*
  * Compare the list with the page tables that @vcpu can reach, but for the pages of
  * [@gpa, @gpa + @size), which the guest may be in the middle of changing.  The caller
  * has the lock, and is the vCPU's thread unless the vCPU is stopped.
  */
-struct sev_linux_guest_diff sev_linux_guest_compare(struct sev_linux_guest *sev,
+struct linux_guest_sev_diff linux_guest_sev_compare(struct linux_guest_sev *sev,
 						    struct kvm_vcpu *vcpu, u64 gpa, u64 size);
 
-#endif /* SELFTEST_KVM_SEV_LINUX_GUEST_H */
+#endif /* SELFTEST_KVM_LINUX_GUEST_SEV_H */

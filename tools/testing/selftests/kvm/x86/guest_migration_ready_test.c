@@ -10,11 +10,11 @@
  * with -m, by the parameter of the module kvm_migration_test.
  */
 #include <linux/kvm_para.h>
-#include <sys/utsname.h>
 
 #include "expect.h"
 #include "kvm_util.h"
 #include "linux_guest.h"
+#include "linux_guest_options.h"
 #include "processor.h"
 #include "test_util.h"
 
@@ -34,12 +34,19 @@
  */
 #define CMDLINE		"retain_initrd crashkernel=192M nox2apic -- "
 
-struct options {
-	char kernel[PATH_MAX];
-	const char *module;
-	int seconds;
-	bool defective;
-} options = { .seconds = 110 };
+static bool defective;
+
+static const struct linux_guest_option own_options[] = {
+	{ 'd', &defective, .help = "the kernel takes the MSR for one of each CPU" },
+};
+
+static struct linux_guest_options options = {
+	.own = own_options,
+	.nr_own = ARRAY_SIZE(own_options),
+	.max_modules = 1,
+	.module_help = "kvm_migration_test.ko, which allows the guest's migration",
+	.seconds = 110,
+};
 
 struct write {
 	char step[32];
@@ -185,7 +192,7 @@ static struct linux_guest *create_guest(struct watch *watch, const struct scenar
 	if (scenario->ready) {
 		strcpy(name, "modules/kvm_migration_test.ko");
 		files[params.nr_files++] =
-			(struct linux_guest_file){ name, options.module, .mode = 0644 };
+			(struct linux_guest_file){ name, options.modules[0], .mode = 0644 };
 		strcat(cmdline, "kvm_migration_test.ko,declare_ready=1 ");
 	}
 	strcat(cmdline, scenario->steps);
@@ -214,8 +221,7 @@ static int count_writes(const struct watch *watch, const char *step, u64 value)
 
 static void check_writes(const struct scenario *scenario, const struct watch *watch)
 {
-	const struct expected *expected = options.defective ? scenario->defective :
-							      scenario->expected;
+	const struct expected *expected = defective ? scenario->defective : scenario->expected;
 	int i, nr_expected = 0;
 
 	for (; expected->step; expected++) {
@@ -274,48 +280,15 @@ static bool boot(const struct scenario *scenario)
 
 static bool is_wanted(const struct scenario *scenario)
 {
-	return !options.defective || scenario->defective[0].step;
-}
-
-static void help(const char *name)
-{
-	printf("Usage: %s [-k bzImage] [-m kvm_migration_test.ko] [-t seconds] [-d]\n"
-	       " -k: kernel of the guest, default /boot/vmlinuz-RELEASE\n"
-	       " -m: the module that allows the guest's migration\n"
-	       " -t: the most that one guest may take, default %d s\n"
-	       " -d: the kernel takes the MSR for one of each CPU\n",
-	       name, options.seconds);
-	exit(KSFT_FAIL);
+	return !defective || scenario->defective[0].step;
 }
 
 int main(int argc, char *argv[])
 {
-	int i, opt, nr_tests = 0;
-	struct utsname uts;
+	int i, nr_tests = 0;
 
-	uname(&uts);
-	snprintf(options.kernel, sizeof(options.kernel), "/boot/vmlinuz-%s", uts.release);
-
-	while ((opt = getopt(argc, argv, "k:m:t:dh")) != -1) {
-		switch (opt) {
-		case 'k':
-			snprintf(options.kernel, sizeof(options.kernel), "%s", optarg);
-			break;
-		case 'm':
-			options.module = optarg;
-			break;
-		case 't':
-			options.seconds = atoi_positive("Seconds", optarg);
-			break;
-		case 'd':
-			options.defective = true;
-			break;
-		default:
-			help(argv[0]);
-		}
-	}
-	__TEST_REQUIRE(!access(options.kernel, R_OK), "no kernel for the guest: %s",
-		       options.kernel);
+	linux_guest_parse_options(&options, argc, argv);
+	linux_guest_require_kernel(&options);
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_X86_USER_SPACE_MSR));
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_X86_MSR_FILTER));
 
@@ -329,7 +302,7 @@ int main(int argc, char *argv[])
 
 		if (!is_wanted(scenario))
 			continue;
-		if (scenario->ready && !options.module)
+		if (scenario->ready && !options.nr_modules)
 			ksft_test_result_skip("%s: no module\n", scenario->name);
 		else
 			ksft_test_result(boot(scenario), "%s\n", scenario->name);

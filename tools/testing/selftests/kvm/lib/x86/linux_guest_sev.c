@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Linux as the guest of a software SEV VM, see sev_linux_guest.h.
+ * Linux as the guest of a software SEV VM, see linux_guest_sev.h.
  */
 #include <linux/bitmap.h>
 #include <linux/kvm_para.h>
 
 #include "kvm_util.h"
 #include "processor.h"
-#include "sev_linux_guest.h"
+#include "linux_guest_sev.h"
 
 #define KVM_CPUID_FEATURES_LEAF	(KVM_CPUID_SIGNATURE + 1)
 
@@ -20,7 +20,7 @@
 #define PTE_HUGE		BIT_ULL(7)
 #define PTE_ADDR		GENMASK_ULL(46, 12)
 
-bool sev_linux_guest_supported(void)
+bool linux_guest_sev_supported(void)
 {
 	return kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(KVM_X86_SW_SEV_VM);
 }
@@ -30,7 +30,7 @@ static u64 level_size(int level)
 	return (u64)SZ_4K << 9 * (level - 1);
 }
 
-static void mark(struct sev_linux_guest *sev, unsigned long *bitmap, u64 gpa, u64 size)
+static void mark(struct linux_guest_sev *sev, unsigned long *bitmap, u64 gpa, u64 size)
 {
 	u64 page;
 
@@ -41,7 +41,7 @@ static void mark(struct sev_linux_guest *sev, unsigned long *bitmap, u64 gpa, u6
 	}
 }
 
-static void walk_table(struct sev_linux_guest *sev, u64 entry, int level, unsigned long *bitmap)
+static void walk_table(struct linux_guest_sev *sev, u64 entry, int level, unsigned long *bitmap)
 {
 	u64 i, pte, *ptes, gpa = entry & PTE_ADDR;
 
@@ -66,7 +66,7 @@ static void walk_table(struct sev_linux_guest *sev, u64 entry, int level, unsign
 }
 
 /* Mark all pages that the vCPU can access without the C-bit. */
-static void walk_vcpu(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu, unsigned long *bitmap)
+static void walk_vcpu(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, unsigned long *bitmap)
 {
 	struct kvm_sregs sregs;
 
@@ -74,10 +74,10 @@ static void walk_vcpu(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu, unsign
 	walk_table(sev, sregs.cr3, ROOT_LEVEL, bitmap);
 }
 
-struct sev_linux_guest_diff sev_linux_guest_compare(struct sev_linux_guest *sev,
+struct linux_guest_sev_diff linux_guest_sev_compare(struct linux_guest_sev *sev,
 						    struct kvm_vcpu *vcpu, u64 gpa, u64 size)
 {
-	struct sev_linux_guest_diff diff = {};
+	struct linux_guest_sev_diff diff = {};
 	u64 page, nr_pages = sev->guest->mem_size / SZ_4K;
 	const struct shared_range *range;
 	bool mapped, listed;
@@ -104,9 +104,9 @@ struct sev_linux_guest_diff sev_linux_guest_compare(struct sev_linux_guest *sev,
 	return diff;
 }
 
-bool sev_linux_guest_is_shared(struct linux_guest *guest, u64 gpa, u64 size)
+bool linux_guest_sev_is_shared(struct linux_guest *guest, u64 gpa, u64 size)
 {
-	struct sev_linux_guest *sev = guest->private;
+	struct linux_guest_sev *sev = guest->private;
 	const struct shared_range *range;
 	bool shared;
 
@@ -117,7 +117,7 @@ bool sev_linux_guest_is_shared(struct linux_guest *guest, u64 gpa, u64 size)
 	return shared;
 }
 
-static void take_request(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu)
+static void take_request(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu)
 {
 	struct kvm_coco_map_gpa_range *map = (void *)vcpu->run->padding;
 	bool private = map->flags & KVM_COCO_MAP_GPA_RANGE_PRIVATE;
@@ -134,7 +134,7 @@ static void take_request(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu)
 	map->done = err ? 0 : map->size;
 }
 
-static void take_msr(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu)
+static void take_msr(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu)
 {
 	struct kvm_coco_migration_control *control = (void *)vcpu->run->padding;
 	int err;
@@ -150,9 +150,9 @@ static void take_msr(struct sev_linux_guest *sev, struct kvm_vcpu *vcpu)
 	control->ret = err ? EINVAL : 0;
 }
 
-bool sev_linux_guest_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+bool linux_guest_sev_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 {
-	struct sev_linux_guest *sev = guest->private;
+	struct linux_guest_sev *sev = guest->private;
 
 	switch (vcpu->run->exit_reason) {
 	case KVM_EXIT_MAP_GPA_RANGE:
@@ -169,7 +169,7 @@ bool sev_linux_guest_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 static void find_private(struct linux_guest *guest, struct linux_guest_migration *m,
 			 unsigned long *pages)
 {
-	struct sev_linux_guest *sev = guest->private;
+	struct linux_guest_sev *sev = guest->private;
 	u64 page, nr_pages = guest->mem_size / SZ_4K;
 	int i;
 
@@ -180,9 +180,9 @@ static void find_private(struct linux_guest *guest, struct linux_guest_migration
 		pages[page] = ~pages[page];
 }
 
-static struct sev_linux_guest *create(struct linux_guest_params *params, bool empty)
+static struct linux_guest_sev *create(struct linux_guest_params *params, bool empty)
 {
-	struct sev_linux_guest *sev = calloc(1, sizeof(*sev));
+	struct linux_guest_sev *sev = calloc(1, sizeof(*sev));
 	struct kvm_cpuid_entry2 *features;
 	struct linux_guest *guest;
 	int i;
@@ -192,7 +192,7 @@ static struct sev_linux_guest *create(struct linux_guest_params *params, bool em
 	params->coco_exits = KVM_COCO_EXIT_MAP_GPA_RANGE | KVM_COCO_EXIT_MIGRATION_CONTROL;
 	guest = empty ? linux_guest_create_empty(params) : linux_guest_create(params);
 	guest->private = sev;
-	guest->exit = sev_linux_guest_exit;
+	guest->exit = linux_guest_sev_exit;
 	sev->guest = guest;
 	sev->bitmap = bitmap_zalloc(guest->mem_size / SZ_4K);
 	TEST_ASSERT(sev->bitmap, "No memory for a bitmap");
@@ -211,17 +211,17 @@ static struct sev_linux_guest *create(struct linux_guest_params *params, bool em
 	return sev;
 }
 
-struct sev_linux_guest *sev_linux_guest_create(struct linux_guest_params *params)
+struct linux_guest_sev *linux_guest_sev_create(struct linux_guest_params *params)
 {
 	return create(params, false);
 }
 
-struct sev_linux_guest *sev_linux_guest_create_empty(struct linux_guest_params *params)
+struct linux_guest_sev *linux_guest_sev_create_empty(struct linux_guest_params *params)
 {
 	return create(params, true);
 }
 
-void sev_linux_guest_free(struct sev_linux_guest *sev)
+void linux_guest_sev_free(struct linux_guest_sev *sev)
 {
 	linux_guest_free(sev->guest);
 	linux_guest_migration_destroy(&sev->m);
