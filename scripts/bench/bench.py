@@ -27,9 +27,10 @@ from pathlib import Path
 
 from scripts.bench import picture as bench_picture
 from scripts.bench import rows as bench_rows
-from scripts.machine import engines
+from scripts.machine import bochs, qemu
 from scripts.results import records
-from scripts.machine.run import load_order
+from scripts.machine.initrd import load_order
+from scripts.machine.machine import CMDLINE, END_MARKER, Machine, pack
 from scripts.common import BASE, Failed, git, ROOT, run_main
 
 # With -icount a guest hangs once in a hundred boots or so: either kernel, on a host of
@@ -39,7 +40,7 @@ SILENCE, STARTS = 90, 4
 ICOUNT = ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"]
 KVM = ["-accel", "kvm", "-smp"]
 # A task's CPU time is measured in ns.
-NS_PER_INSTRUCTION = {"amd": 1, "intel": 10**9 / engines.BOCHS_IPS}
+NS_PER_INSTRUCTION = {"amd": 1, "intel": 10**9 / bochs.IPS}
 # Seconds that a machine of those may take whose wall time counts.
 LIMIT = 600
 # How often the machines whose wall time counts take turns, and their guests in each.
@@ -141,19 +142,19 @@ def machine(run_dir, kernel, engine, plan, guests, argv):
         shutil.copy(guest.image / "bzImage", root / "boot" / guest.name)
         shutil.copy(guest.work / "hypercall_bench.ko", root / f"boot/hypercall-{guest.name}.ko")
     (root / "plan").write_text("".join(first) + plan.format(engine=engine))
-    engines.pack(root, run_dir / "initrd")
+    pack(root, run_dir / "initrd")
     shutil.rmtree(root)
-    return engines.Machine(run_dir, argv(run_dir, kernel.image / "bzImage", run_dir / "initrd"))
+    return Machine(run_dir, argv(run_dir, kernel.image / "bzImage", run_dir / "initrd"))
 
 
 def counting(engine, real):
     """The command line of an engine that counts."""
     if engine == real:
-        return lambda *files: engines.qemu(*files, f"{engines.CMDLINE} rodata=off",
-                                           [*KVM, "1"], engines.HOST)
+        return lambda *files: qemu.qemu(*files, f"{CMDLINE} rodata=off",
+                                           [*KVM, "1"], qemu.HOST)
     if engine == "intel":
-        return engines.bochs
-    return lambda *files: engines.qemu(*files, f"{engines.CMDLINE} rodata=off", ICOUNT)
+        return bochs.bochs
+    return lambda *files: qemu.qemu(*files, f"{CMDLINE} rodata=off", ICOUNT)
 
 
 def cpu_time(each):
@@ -226,11 +227,11 @@ def boots(out, base, ours, tests, real):
         for kernel, guests in plans.items():
             # Software SEV VMs are AMD's, and know the emulated CPU.
             own = real if kernel is not tests else None
-            how = [engines.CMDLINE, [*KVM, "3"], engines.HOST] if own else []
+            how = [CMDLINE, [*KVM, "3"], qemu.HOST] if own else []
             engine = own or "amd"
             each = machine(out / "bench/run" / f"boot-{kernel.name}-{turn}", kernel, engine,
                            f"module kvm-{engine}\ntest 560 boot_bench {BOOTS} {guests}\n",
-                           [base, ours], lambda *files: engines.qemu(*files, *how))
+                           [base, ours], lambda *files: qemu.qemu(*files, *how))
             try:
                 while not each.ended() and each.elapsed() < LIMIT:
                     time.sleep(0.2)
@@ -246,7 +247,7 @@ def measured(each):
     """label -> what each round counted, from the kernel's log and the programs' output."""
     results = each.results().decode(errors="replace")
     console = (each.run_dir / "console").read_text(errors="replace")
-    if engines.END_MARKER.decode() not in results or "not ok" in results:
+    if END_MARKER.decode() not in results or "not ok" in results:
         raise Failed(f"{each.run_dir.name}: {results.strip()[-800:] or 'no end of plan'}; "
                      f"see {each.run_dir}")
     found = {}

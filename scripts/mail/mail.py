@@ -10,7 +10,6 @@ import argparse
 import os
 import re
 import shutil
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formataddr, parseaddr
 from pathlib import Path

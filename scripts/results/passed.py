@@ -12,8 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from scripts.common import CACHE, ROOT
-from scripts.common import BASE, git, ROOT, run_main
+from scripts.common import BASE, CACHE, git, ROOT, run_main
 
 PASSED = CACHE / "passed"
 

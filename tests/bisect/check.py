@@ -15,7 +15,10 @@ import time
 from pathlib import Path
 
 from scripts.build import config
-from scripts.machine import run
+from scripts.machine.initrd import NEEDS
+from scripts.machine.judge import judge
+from scripts.machine.plan import OWN, read_expected
+from scripts.machine.watch import run_all
 from scripts.results.passed import PASSED, digest, has_passed, remember
 from scripts.common import BASE, Failed, git, run_main, ROOT
 
@@ -104,9 +107,9 @@ def test(out, commit):
     modules = [f for f in sorted((image / "modules").iterdir()) if f.name != "kvm-intel.ko"]
     kernel = digest(*[f.read_bytes() for f in [image / "bzImage", *modules]])
     plan, keys, known = [], {}, 0
-    for item in available(run.read_expected("amd", {"all"} | run.OWN), image):
+    for item in available(read_expected("amd", {"all"} | OWN), image):
         if not isinstance(item, str):
-            needs = [image / name for name in run.NEEDS.get(item.name, {})
+            needs = [image / name for name in NEEDS.get(item.name, {})
                      if (image / str(name)).is_file()]
             key = digest("test", kernel, " ".join(item.args), (image / "init").read_bytes(),
                          *[f.read_bytes() for f in [image / "selftests" / item.name, *needs]])
@@ -121,11 +124,11 @@ def test(out, commit):
                               run_dir=out / "run", limit=1800)
     machines = {}
     try:
-        stopped = run.run_all({"amd": plan}, args, machines)
+        stopped = run_all({"amd": plan}, args, machines)
     finally:
         for machine in machines.values():
             machine.kill()
-    rows, why = run.judge("amd", plan, machines["amd"], stopped)
+    rows, why = judge("amd", plan, machines["amd"], stopped)
     failed = [name for name, verdict, _ in rows if verdict == "FAIL"]
     # A splat or an early end belongs to no test: nothing is known to have passed.
     if not {"kernel log", "end of plan"} & set(failed):

@@ -18,8 +18,10 @@ import sys
 import time
 from pathlib import Path
 
-from scripts.machine import run
 from scripts.machine.engines import ENGINES
+from scripts.machine.judge import judge
+from scripts.machine.plan import OWN, read_expected
+from scripts.machine.watch import run_all
 from scripts.common import BASE, Failed, run_main, ROOT
 from scripts.series.patches import load
 
@@ -67,17 +69,17 @@ def build(tree, out, files):
 
 def run_tests(out):
     """Machines that have ended, and what failed in them."""
-    plans = {name: run.read_expected(name, {"all"} | run.OWN) + ["gcov"] for name in ENGINES}
+    plans = {name: read_expected(name, {"all"} | OWN) + ["gcov"] for name in ENGINES}
     args = argparse.Namespace(build=out / "image", init=out / "image/init", base=None, guest=None,
                               run_dir=out / "run", limit=3600)
     machines, why = {}, []
     try:
-        stopped = run.run_all(plans, args, machines)
+        stopped = run_all(plans, args, machines)
     finally:
         for machine in machines.values():
             machine.kill()
     for name, plan in plans.items():
-        why += run.judge(name, plan, machines[name], stopped)[1]
+        why += judge(name, plan, machines[name], stopped)[1]
     return machines, why
 
 

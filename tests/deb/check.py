@@ -6,16 +6,16 @@ Installs the kernel package in a Debian system, boots what it has installed, by 
 initramfs that its hooks made, on engine amd, and runs there some of the tests of the
 tarball of make kselftest-install, as its runner runs them.
 """
-import shutil
 import sys
 import time
 from pathlib import Path
 
-from tests.deb.root import ROOT, make_disk, say
-
-from scripts.machine.engines import CMDLINE, Machine, need, qemu
-from scripts.machine.run import parse, splats
-from scripts.common import Failed, run_main
+from scripts.machine.ktap import parse
+from scripts.machine.machine import CMDLINE, Machine, need
+from scripts.machine.qemu import qemu
+from scripts.machine.splats import splats
+from scripts.common import Failed, ROOT, run_main
+from tests.deb.root import make_disk, say
 
 LIMIT = 900
 # As a user would load them; the parameter stands for a host with SNP.

@@ -3,14 +3,12 @@
 import hashlib
 import shutil
 import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
 
-from scripts.common import CACHE
+from scripts.common import CACHE, Failed
 from scripts.series.base import mirrors, room, sha256
-from scripts.common import Failed
 
 # What minbase lacks: the hook that makes an initramfs when a kernel is installed,
 # modprobe, and poweroff.

@@ -13,9 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-
-from scripts.machine.engines import Machine, need, pack, qemu
-from scripts.machine.run import load_order, parse, splats
+from scripts.machine.initrd import load_order
+from scripts.machine.ktap import parse
+from scripts.machine.machine import Machine, need, pack
+from scripts.machine.qemu import qemu
+from scripts.machine.splats import splats
 from scripts.common import Failed, run_main, ROOT
 
 OVMF = Path("/usr/share/OVMF")
