@@ -206,7 +206,7 @@ deb-deps: deps
 
 driver-tests: deps ## the driver's own tests: bad input, round trips
 	@scripts/packages/deps.sh deps-mail.list
-	@python3 -m tests.driver.test_driver
+	@python3 -m tests.driver
 
 # The series with the base's configuration, to be compared with it.
 plain-build: compose

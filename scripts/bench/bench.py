@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """The series against the unpatched base, in one run: bench.txt and bench.svg.
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """deb_config.py TREE O [KCONFIG]: the configuration of the kernel of make deb.
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """progress.py LABEL LOG COMMAND...: run it, show how far it is, keep its output.
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """Write the series as mails to OUT/mail, check them, and send nothing.
 
@@ -42,7 +41,7 @@ def group_of(subject):
     for group, prefix in GROUPS.items():
         if prefix.match(subject):
             return group
-    raise Failed(f"'{subject}' is of no group: scripts/mail.py names their prefixes")
+    raise Failed(f"'{subject}' is of no group: scripts/mail/mail.py names their prefixes")
 
 
 def recipients(tree, mail, env):

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """What has passed, by content, in the cache: what is slow need not be done twice.
 

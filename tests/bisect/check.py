@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""bisect.py OUT [FIRST-LAST]: every commit of the series builds, boots and passes.
+"""check.py OUT [FIRST-LAST]: every commit of the series builds, boots and passes.
 
 A commit is built without a warning and booted on engine amd, where the tests run
 that exist by then.  What has passed is kept in the cache, by content: a commit whose

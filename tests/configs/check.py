@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""configs.py OUT: the series builds, without a warning, in each of tests/configurations.
+"""check.py OUT: the series builds, without a warning, in each of tests/configs/configurations.
 
 All kernels share one folder of objects per architecture, so that what an option does
 not touch is not built again.  A configuration that has passed with this content is not

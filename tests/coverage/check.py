@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """check.py OUT: which lines of the files that the series adds its own tests execute.
 
@@ -6,7 +5,7 @@ A kernel whose added files are compiled for gcov runs the series' tests on every
 PID 1 prints the counts at the end, that of a Linux guest, too (guest.c, uart.c).  gcov
 and not KCOV: it counts what any task, interrupt or early boot executes, and branches,
 where KCOV traces the one task that asks for it.
-A line that is not executed has to match tests/expected/uncovered, which says why.
+A line that is not executed has to match tests/coverage/uncovered, which says why.
 """
 import argparse
 import collections

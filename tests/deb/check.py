@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """check.py OUT SELFTESTS: the packages of make deb in OUT, installed and booted.
 

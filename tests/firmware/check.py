@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """check.py OUT: the firmware's part in the negotiation of live migration.
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# transport.sh OUT: without KVM_CAP_COCO_EXITS, TDVMCALLs exit as in mainline.
+# check.sh OUT: without KVM_CAP_COCO_EXITS, TDVMCALLs exit as in mainline.
 #
 # The commit that lets software-protected VMs make TDVMCALLs adds nothing to what
 # mainline makes of them.  Builds the KVM modules of that commit, and compares its

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Building: configurations, images that are kept, packages."""
+import shutil
+import subprocess
+import threading
+
+from scripts.build import config
+from scripts.common import ROOT
+from tests.driver.sandbox import Sandbox
+
+
+class Build(Sandbox):
+    """The scripts around a build, but for its configuration and images."""
+
+    def test_two_runs_at_once(self):
+        first = subprocess.Popen(["scripts/build/locked.sh", str(self.build), "sleep", "30"],
+                                 cwd=self.repo)
+        try:
+            for _ in range(100):
+                if (self.build / ".lock.pid").exists():
+                    break
+                threading.Event().wait(0.05)
+            self.bad(self.call("scripts/build/locked.sh", self.build, "true"), "another run", "O=")
+        finally:
+            first.kill()
+            first.wait()
+
+    def test_missing_packages_without_root(self):
+        for name, text in (("dpkg-query", "exit 1"), ("id", "echo 1000"), ("apt-get", "exit 1")):
+            self.fake(name, text)
+        done = self.call("scripts/packages/deps.sh", env={"PATH": self.path})
+        self.bad(done, "sudo apt-get install", "qemu-system-x86", "bochs")
+
+    def test_an_option_that_does_not_take_names_what_is_unmet(self):
+        self.write_kernel(self.kernel, {"arch/Kconfig":
+                          "if NET\nconfig WANTED\n\tbool \"x\"\n\tdepends on PCI && !SMALL\nendif\n"})
+        words = config.explain(self.kernel, "WANTED", {"CONFIG_NET": "y"})
+        self.assertIn("PCI && !SMALL", words)
+        self.assertIn("PCI is not set", words)
+        self.assertNotIn("SMALL is", words)
+        words = config.explain(self.kernel, "WANTED", {"CONFIG_NET": "y", "CONFIG_PCI": "y",
+                                                       "CONFIG_SMALL": "y"})
+        self.assertIn("SMALL is set", words)
+        self.assertIn("no Kconfig file", config.explain(self.kernel, "ABSENT", {}))
+
+    def test_an_added_file_that_was_not_built(self):
+        self.make_series()
+        out = self.temp / "out"
+        for name in ("kernel/arch/x86/kvm", "selftests"):
+            (out / name).mkdir(parents=True)
+        self.bad(self.script("scripts.build.added_objects", out), "first.c was composed but not built")
+        (out / "kernel/arch/x86/kvm/first.o").write_text("")
+        self.good(self.script("scripts.build.added_objects", out))
+
+
+class DebConfig(Sandbox):
+    """The configuration of make deb, with a kconfig that takes whatever it is given."""
+
+    def setUp(self):
+        super().setUp()
+        shutil.copytree(ROOT / "configs", self.repo / "configs")
+        (self.kernel / "Kconfig").write_text("config KVM\n\tbool\nconfig OTHER\n\tbool\n")
+        (self.kernel / "Makefile").write_text("olddefconfig: ;@$(CHANGE)\n")
+
+    def deb_config(self, text, change=":"):
+        given = self.temp / "given"
+        given.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return self.script("scripts.build.deb_config", self.kernel, self.temp / "out/kernel", given,
+                           CHANGE=change)
+
+    def test_what_is_no_configuration(self):
+        self.bad(self.script("scripts.build.deb_config", self.kernel, self.temp / "out", "/none"),
+                 "KCONFIG=/none: no such file")
+        self.bad(self.deb_config("# nothing\n"), "given is no kernel configuration")
+        self.bad(self.deb_config(b"\x1f\x8bx"), "given: ", "give another, KCONFIG=FILE")
+        self.bad(self.deb_config("# Linux/arm64 7.3.0 Kernel Configuration\nCONFIG_ARM64=y\n"),
+                 "given is a configuration for arm64")
+
+    def test_what_could_not_be_used(self):
+        self.bad(self.deb_config("CONFIG_PCI=y\n", "sed -i /_KVM/d $(O)/.config"),
+                 "no KVM with this configuration", "KVM is not set")
+        self.bad(self.deb_config("CONFIG_PCI=y\n", "sed -i '/_KVM_[AI]/d' $(O)/.config"),
+                 "KVM_AMD is not set", "KVM_INTEL is not set")
+        self.bad(self.deb_config("CONFIG_MODULE_SIG_FORCE=y\n"), "no module of this build")
+
+    def test_changes_are_said_and_the_rest_is_kept(self):
+        out = self.good(self.deb_config(
+            'CONFIG_KVM=y\nCONFIG_OTHER=y\nCONFIG_GONE=y\nCONFIG_HZ=100\n'
+            'CONFIG_SYSTEM_TRUSTED_KEYS="debian/certs/x.pem"\n',
+            "sed -i '/_OTHER/d; /_GONE/d; /_SEV=/d' $(O)/.config"))
+        config_file = (self.temp / "out/kernel/.config").read_text()
+        self.assertNotIn("CONFIG_KVM=m", config_file)
+        self.assertIn("CONFIG_HZ=100\n", config_file)
+        self.assertIn('CONFIG_SYSTEM_TRUSTED_KEYS=""\n', config_file)
+        for words in ("CONFIG_KVM_AMD=m, it was n", "*** CONFIG_KVM_AMD_SEV=y cannot be set",
+                      "debian/certs/x.pem is not here"):
+            self.assertIn(words, out)
+        lost = (self.temp / "out/log/options-lost").read_text()
+        self.assertIn("CONFIG_OTHER=y: n\n", lost)
+        self.assertIn("# unknown to this kernel\nCONFIG_GONE=y: n\n", lost)
+
+
+class OnlyOnce(Sandbox):
+    """Images that are kept in the cache."""
+
+    def setUp(self):
+        super().setUp()
+        self.make_series()
+        # It builds what makes it.
+        build = self.repo / "scripts/build/build.sh"
+        build.write_text('#!/bin/sh\necho "really builds"\nmkdir -p "$2/image"\n'
+                         'cat "$1/arch/x86/kvm/svm.c" "$3" >"$2/image/file"\n')
+        (self.temp / "fragment").write_text("CONFIG_A=y\n")
+
+    def image(self):
+        shutil.rmtree(self.build / "debug", ignore_errors=True)
+        said = self.good(self.call("scripts/build/cached_image.sh", self.tree, self.build / "debug",
+                                   self.temp / "fragment"))
+        return "really builds" in said, (self.build / "debug/image/file").read_text()
+
+    def test_an_image_is_built_once_for_each_content(self):
+        built, first = self.image()
+        self.assertTrue(built)
+        self.assertEqual(self.image(), (False, first))
+        (self.temp / "fragment").write_text("CONFIG_B=y\n")
+        built, second = self.image()
+        self.assertTrue(built and second != first)
+        (self.temp / "fragment").write_text("CONFIG_A=y\n")
+        self.assertEqual(self.image(), (False, first))
+        self.commit("KVM: fourth", {"arch/x86/kvm/svm.c": lambda t: t + "int fourth;\n"})
+        built, third = self.image()
+        self.assertTrue(built and "fourth" in third)
+
+    def test_no_image_of_uncommitted_work_is_kept(self):
+        file = self.tree / "arch/x86/kvm/svm.c"
+        for text in ("int a;\n", "int b;\n", "int a;\n"):
+            file.write_text(text)
+            self.assertEqual(self.image(), (True, text + "CONFIG_A=y\n"))
+
+    def test_a_damaged_image_is_built_anew(self):
+        good = self.image()
+        for cut in (0, 10, -4):
+            kept = next((self.temp / "cache/kvm-coco/images").iterdir())
+            kept.write_bytes(kept.read_bytes()[:cut])
+            self.assertEqual(self.image(), good)
+
+    def test_half_an_image_is_not_kept(self):
+        self.fake("tar", "echo 'tar: no space' >&2\nexit 2")
+        self.bad(self.call("scripts/build/cached_image.sh", self.tree, self.build / "debug",
+                           self.temp / "fragment",
+                           env={"PATH": self.path}), "no space")
+        self.assertEqual(list((self.temp / "cache/kvm-coco/images").glob("*.tar.gz")), [])
+
+    def test_an_object_with_other_data_is_no_old_one(self):
+        self.write_kernel(self.temp / "objects", {
+            "Makefile": "all:; cp $(DATA) data\n"
+                        "\tfor f in piggy.S kernel/configs.c; do "
+                        "$(CC) -Wp,-MMD,$$f.d -c -o $$f.o $$f || exit; done\n",
+            "piggy.S": '.incbin "data"\n', "kernel/configs.c": 'asm(".incbin \\"data\\"");\n',
+            "first": "a kernel\n", "second": "another\n"})
+        for data in ("first", "second", "first"):
+            self.good(self.call("scripts/build/kmake.sh", self.temp, "-C", self.temp / "objects",
+                                f"DATA={data}"))
+            for name in ("piggy.S.o", "kernel/configs.c.o"):
+                self.assertIn((self.temp / "objects" / data).read_bytes(),
+                              (self.temp / "objects" / name).read_bytes())
