@@ -9,32 +9,8 @@ from scripts.common import Failed
 from scripts.machine.machine import pack
 from scripts.machine.plan import EXPECTED
 
-# Files of the build, or of tests/expected, that a test looks for in the machine,
-# besides its own program.  Those that are the kernel of a guest may be of another build,
-# see --guest.
-GUEST_KERNEL = {"bzImage", "System.map"}
-NEEDS = {"x86/coco_exits_fuzz": {EXPECTED / "coco_exits.corpus": "tests/coco_exits.corpus"},
-         "x86/coco_soak_test": {"bzImage": "boot/vmlinuz-{release}",
-                                "System.map": "boot/System.map-{release}",
-                                **{f"selftests/x86/{name}": f"tests/x86/{name}" for name in
-                                   ("guest_init", "sev_guest_test", "guest_live_migration_test",
-                                    "map_gpa_test", "coco_exits_fuzz")}},
-         "x86/guest_boot_test": {"bzImage": "boot/vmlinuz-{release}",
-                                 "System.map": "boot/System.map-{release}",
-                                 "selftests/x86/guest_init": "tests/x86/guest_init"},
-         "x86/guest_live_migration_test": {"bzImage": "boot/vmlinuz-{release}",
-                                           "selftests/x86/guest_init": "tests/x86/guest_init"},
-         "x86/guest_migration_test": {"bzImage": "boot/vmlinuz-{release}",
-                                      "selftests/x86/guest_init": "tests/x86/guest_init"},
-         "x86/sev_guest_migration_test": {"bzImage": "boot/vmlinuz-{release}",
-                                          "selftests/x86/guest_init": "tests/x86/guest_init"},
-         "x86/sev_guest_test": {"bzImage": "boot/vmlinuz-{release}",
-                                "System.map": "boot/System.map-{release}",
-                                     "selftests/x86/guest_init": "tests/x86/guest_init"},
-         "x86/guest_virtio_test": {"bzImage": "boot/vmlinuz-{release}",
-                                   "selftests/x86/guest_init": "tests/x86/guest_init"},
-         "x86/tdvmcall_test": {EXPECTED / "tdx_exits": "tests/tdx_exits"},
-         "x86/vmx_feature_msrs_test": {EXPECTED / "intel.msrs": "tests/intel.msrs"}}
+# Where a test finds the kernel of its guests.
+GUEST_KERNEL = {"bzImage": "boot/vmlinuz-{}", "System.map": "boot/System.map-{}"}
 
 
 def load_order(modules, name, loaded):
@@ -69,6 +45,22 @@ def link(source, target):
         (os.link if same else shutil.copy)(source, target)
 
 
+def source(file, build, base=None, guest=None):
+    """Where a file is that a test needs.  The kernel of guests may be of another build."""
+    if file in GUEST_KERNEL:
+        return (guest or build) / file
+    if file.startswith("base/"):
+        return base / file.removeprefix("base/")
+    return (build / "selftests" if "/" in file else EXPECTED) / file
+
+
+def target(file, build):
+    """Where the test looks for it."""
+    if file in GUEST_KERNEL:
+        return GUEST_KERNEL[file].format(kernel_release(build))
+    return f"boot/{file}" if file.startswith("base/") else f"tests/{file}"
+
+
 def make_initrd(run_dir, plan, kernel, build, init, base, guest=None):
     """PID 1, the plan, KERNEL's modules and only those tests that the plan runs."""
     root = run_dir / "root"
@@ -91,12 +83,9 @@ def make_initrd(run_dir, plan, kernel, build, init, base, guest=None):
         if not binary.is_file():
             raise Failed(f"{item.name} is listed in tests/expected but was not built: {binary}")
         link(binary, root / "tests" / item.name)
-        for source, name in NEEDS.get(item.name, {}).items():
-            link((guest or build if source in GUEST_KERNEL else build) / source,
-                 root / name.format(release=kernel_release(build)))
+        for file in item.files:
+            link(source(file, build, base, guest), root / target(file, build))
         lines.append(" ".join(["test", f"{item.limit:g}", item.name, *item.args]))
-    for name in ("bzImage", "System.map") if base else ():
-        link(base / name, root / "boot/base" / name)
     (root / "plan").write_text("\n".join(lines) + "\n")
     pack(root, run_dir / "initrd")
     shutil.rmtree(root)

@@ -4,6 +4,7 @@
 The head of those files says what their lines mean.  A plan is a list of Test objects
 and of lines for PID 1 (boot/init.c).
 """
+import dataclasses
 import fnmatch
 from pathlib import Path
 
@@ -29,10 +30,16 @@ SETS = {"quick": {"all", "quick", "both", "transport"} | OWN,
 OUTCOMES = ("pass", "skip", "fail")
 
 
+@dataclasses.dataclass(eq=False)
 class Test:
-    def __init__(self, set_name, name, limit, expect, args, reason):
-        self.set_name, self.name, self.limit, self.expect = set_name, name, limit, expect
-        self.args, self.reason = args, reason
+    """A line of tests/expected: what runs, and what it does on the base."""
+    set_name: str
+    name: str
+    limit: float
+    expect: str
+    args: list = dataclasses.field(default_factory=list)
+    files: list = dataclasses.field(default_factory=list)
+    reason: str = ""
 
 
 def read_expected(engine, wanted_sets, seed="1", seconds="1800"):
@@ -43,6 +50,7 @@ def read_expected(engine, wanted_sets, seed="1", seconds="1800"):
     plan = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         body, _, reason = line.partition("#")
+        body, _, files = body.partition("<")
         words = body.split()
         if not words:
             continue
@@ -53,7 +61,8 @@ def read_expected(engine, wanted_sets, seed="1", seconds="1800"):
                 if words[2] not in OUTCOMES:
                     raise ValueError(words[2])
                 args = [{"SEED": seed, "SECONDS": seconds}.get(word, word) for word in words[4:]]
-                item = Test(words[0], words[3], float(words[1]), words[2], args, reason.strip())
+                item = Test(words[0], words[3], float(words[1]), words[2], args, files.split(),
+                            reason.strip())
         except (IndexError, ValueError) as error:
             raise Failed(f"{path}:{number}: cannot read '{line}' ({error})") from error
         if words[0] in wanted_sets:

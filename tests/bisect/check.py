@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from scripts.build import config
-from scripts.machine.initrd import NEEDS
+from scripts.machine.initrd import source
 from scripts.machine.judge import judge
 from scripts.machine.plan import OWN, read_expected
 from scripts.machine.watch import run_all
@@ -108,8 +108,7 @@ def test(out, commit):
     plan, keys, known = [], {}, 0
     for item in available(read_expected("amd", {"all"} | OWN), image):
         if not isinstance(item, str):
-            needs = [image / name for name in NEEDS.get(item.name, {})
-                     if (image / str(name)).is_file()]
+            needs = [source(file, image) for file in item.files]
             key = digest("test", kernel, " ".join(item.args), (image / "init").read_bytes(),
                          *[f.read_bytes() for f in [image / "selftests" / item.name, *needs]])
             if has_passed(key):

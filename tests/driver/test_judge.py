@@ -2,12 +2,14 @@
 """What is made of a machine's results, and of the records in tests/expected."""
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 from scripts.machine.again import second_plan
 from scripts.machine.engines import ENGINES
+from scripts.machine.initrd import GUEST_KERNEL, source, target
 from scripts.machine.judge import judge
-from scripts.machine.plan import SETS, Test, read_expected
+from scripts.machine.plan import EXPECTED, SETS, Test, read_expected
 from scripts.machine.splats import splats
 
 
@@ -29,7 +31,7 @@ class Verdicts(unittest.TestCase):
                 def elapsed():
                     return 1.0
 
-            plan = ["module kvm-amd", Test("quick", "x86/a_test", 10, expect, [], "")]
+            plan = ["module kvm-amd", Test("quick", "x86/a_test", 10, expect)]
             rows, why = judge("amd", plan, Machine, {})
             return [verdict for _, verdict, _ in rows], "\n".join(why)
 
@@ -45,7 +47,7 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(self.judged(bad, "skip")[0], ["FAIL"])
 
     def test_what_gets_a_second_run(self):
-        first, ours, last = (Test(s, f"x86/{s}_test", 10, "pass", [], "")
+        first, ours, last = (Test(s, f"x86/{s}_test", 10, "pass")
                              for s in ("quick", "own", "full"))
         plan = ["module kvm-amd", first, ours, "unload kvm_amd", last, "module kvm-amd"]
 
@@ -100,3 +102,16 @@ class Plans(unittest.TestCase):
             for test in tests:
                 if test.expect != "pass":
                     self.assertTrue(test.reason, f"{engine}: {test.name} gives no reason")
+                for file in test.files:
+                    if "/" not in file and file not in GUEST_KERNEL:
+                        self.assertTrue((EXPECTED / file).is_file(), file)
+
+    def test_where_the_files_of_a_test_come_from_and_go_to(self):
+        build, base, guest = Path("/build"), Path("/base"), Path("/guest")
+        with unittest.mock.patch("scripts.machine.initrd.kernel_release", lambda _: "7.3.4"):
+            for file, there, here in (("bzImage", "/guest/bzImage", "boot/vmlinuz-7.3.4"),
+                                      ("base/bzImage", "/base/bzImage", "boot/base/bzImage"),
+                                      ("x86/a_test", "/build/selftests/x86/a_test", "tests/x86/a_test"),
+                                      ("tdx_exits", EXPECTED / "tdx_exits", "tests/tdx_exits")):
+                self.assertEqual(source(file, build, base, guest), Path(there))
+                self.assertEqual(target(file, build), here)
