@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Verdicts: what a machine has reported against what its plan says of the base."""
-from scripts.machine.ktap import parse
+from scripts.machine.ktap import faults, parse
 from scripts.machine.machine import END_MARKER
 from scripts.machine.plan import Test, TRIES_AGAIN
 from scripts.machine.splats import splats
@@ -51,6 +51,9 @@ def judge(engine, plan, machine, stopped, again=()):
     for line in splats(console, engine):
         rows.append(("kernel log", "FAIL", 0.0))
         why.append(f"{engine}: the kernel's log: {line}")
+    for line in faults(raw) if END_MARKER in raw else ():
+        rows.append(("KTAP", "FAIL", 0.0))
+        why.append(f"{engine}: {machine.run_dir}/results: {line}")
     if END_MARKER not in raw:
         reason = stopped.get(engine, "the engine ended before the plan did")
         rows.append(("end of plan", "FAIL", machine.elapsed()))

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Boots machines, as many at once as there are CPUs, and watches them to their end."""
 import os
-import re
 import shutil
 import sys
 import time
 
 from scripts.machine.engines import ENGINES
 from scripts.machine.initrd import make_initrd
+from scripts.machine.ktap import tests_done
 from scripts.machine.machine import Machine
 from scripts.machine.plan import Test
 
@@ -42,8 +42,8 @@ def run_all(plans, args, machines):
                 stopped[engine] = f"no end of plan after {args.limit:.0f} s"
                 machine.kill()
                 del running[engine]
-        state = "  ".join(f"{e} {len(re.findall(rb'^(?:not )?ok ', m.results(), re.M))}"
-                          f"/{totals[e]}" for e, m in machines.items() if e in plans)
+        state = "  ".join(f"{e} {tests_done(m.results())}/{totals[e]}"
+                          for e, m in machines.items() if e in plans)
         elapsed = time.monotonic() - started
         if sys.stdout.isatty():
             print(f"\r  {state}  {elapsed:.0f} s ", end="", flush=True)

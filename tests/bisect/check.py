@@ -153,9 +153,9 @@ def main(out, which):
     git(series, "worktree", "prune")
     if not tree.exists():
         git(series, "worktree", "add", "-q", "--detach", str(tree), "base")
-    rules = [f.read_bytes() for f in (*FRAGMENTS, ROOT / "tests/expected/amd", *(
-        ROOT / "scripts" / name for name in ("build/build.sh", "build/config.py", "build/kmake.sh",
-                                             "build/cc.sh", "machine/boot/init.c")))]
+    rules = [f.read_bytes() for f in (*FRAGMENTS, ROOT / "tests/expected/amd",
+                                      *sorted((ROOT / "scripts/machine/boot").iterdir()), *(
+        ROOT / "scripts/build" / name for name in ("build.sh", "config.py", "kmake.sh", "cc.sh")))]
     bad, started = 0, time.monotonic()
     for number, commit in enumerate(commits[first - 1:last], first):
         begun = time.monotonic()

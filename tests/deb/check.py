@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from scripts.machine.ktap import parse
+from scripts.machine.ktap import faults, parse, tests_done
 from scripts.machine.machine import CMDLINE, Machine, need
 from scripts.machine.qemu import qemu
 from scripts.machine.splats import splats
@@ -34,8 +34,8 @@ def boot(work):
             time.sleep(0.2)
             if machine.elapsed() - shown >= 30:
                 shown = machine.elapsed()
-                done = sum(map(len, parse(machine.results()).values()))
-                say(f"{done}/{len(MODULES) + len(TESTS)} results, {shown:.0f} s")
+                say(f"{tests_done(machine.results())}/{len(MODULES) + len(TESTS) + 1} results, "
+                    f"{shown:.0f} s")
         ended = machine.process.poll() is not None
     finally:
         machine.kill()
@@ -59,7 +59,7 @@ def main(out, selftests):
     machine, wrong = boot(work)
     results = parse(machine.results())
     passed = failed = skipped = 0
-    for name in [f"modprobe-{m.split()[0]}" for m in MODULES] + TESTS:
+    for name in [f"modprobe-{m.split()[0]}" for m in MODULES] + TESTS + ["run_kselftest"]:
         outcome, detail, _ = (results.pop(name, None) or [("fail", "no result", 0)])[0]
         print(f"{name:<48}{outcome} {detail}".rstrip())
         passed += outcome == "pass"
@@ -68,6 +68,7 @@ def main(out, selftests):
     wrong += [f"result of an unknown test: {name}" for name in results]
     if f"# kernel {release}".encode() not in machine.results().replace(b"\r", b"").split(b"\n"):
         wrong.append(f"the kernel that booted is not {release}")
+    wrong += faults(machine.results())
     wrong += splats((work / "console").read_bytes(), "amd")
     for line in wrong:
         print(f"deb-boot: {line}")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What is made of a machine's results, and of the records in tests/expected."""
+import re
 import tempfile
 import unittest
 import unittest.mock
@@ -9,7 +10,14 @@ from scripts.machine.again import second_plan
 from scripts.machine.engines import ENGINES
 from scripts.machine.initrd import GUEST_KERNEL, source, target
 from scripts.machine.judge import judge
+from scripts.machine.ktap import faults, parse
 from scripts.machine.plan import EXPECTED, SETS, Test, read_expected
+
+
+def report(lines, end=True):
+    """LINES, a result among them, as PID 1 would have them."""
+    count = len(re.findall(rb"^(?:not )?ok ", lines, re.M))
+    return b"KTAP version 1\n1..%d\n%s%s" % (count, lines, b"# end of plan\n" if end else b"")
 
 
 class Verdicts(unittest.TestCase):
@@ -24,7 +32,7 @@ class Verdicts(unittest.TestCase):
 
                 @staticmethod
                 def results():
-                    return lines + (b"# end of plan\n" if end else b"")
+                    return report(lines, end)
 
                 @staticmethod
                 def elapsed():
@@ -76,9 +84,12 @@ class Verdicts(unittest.TestCase):
         self.assertNotIn("line 59\n", why)
 
     def test_a_step_of_the_plan_that_failed(self):
-        ok = b"ok 1 selftests: kvm: x86/a_test\n"
-        verdicts, _ = self.judged(b"not ok 1 selftests: kvm: unload # Resource busy\n" + ok)
-        self.assertIn("FAIL", verdicts)
+        ok = b"ok 2 selftests: kvm: x86/a_test\n"
+        step = b"not ok 1 plan: unload kvm_amd # Resource busy\n"
+        verdicts, why = self.judged(step + ok)
+        self.assertEqual(verdicts, ["pass", "FAIL"])
+        self.assertIn("unload kvm_amd: Resource busy", why)
+        self.assertEqual(self.judged(step.replace(b"not ", b"") + ok)[0], ["pass"])
 
     def test_a_splat_fails(self):
         ok = b"ok 1 selftests: kvm: x86/a_test\n"
@@ -87,6 +98,30 @@ class Verdicts(unittest.TestCase):
                      b"[ 1.0] Kernel panic - not syncing", b"[ 1.0] UBSAN: shift-out-of-bounds",
                      b"[ 1.0] WARNING: possible circular locking dependency detected"):
             self.assertIn("FAIL", self.judged(ok, console=line + b"\n")[0], line)
+
+
+class Reports(unittest.TestCase):
+    """What is no valid KTAP, or not all of it."""
+
+    def test_a_report_is_whole(self):
+        ok = b"# seconds 0.1\nok 1 plan: module kvm\n# 1..3\n# ok 7 x\nnot ok 2 selftests: kvm: a # exit=1\n"
+        good = report(ok)
+        self.assertEqual(faults(good), [])
+        self.assertEqual(faults(good.replace(b"\n", b"\r\n")), [])
+        for old, new, words in ((b"KTAP version 1\n", b"TAP version 13\n", "does not start"),
+                                (b"1..2\n", b"", "does not start"),
+                                (b"1..2\n", b"1..3\n", "3 results were announced, 2 came"),
+                                (b"not ok 2", b"not ok 3", "numbered 1 3"),
+                                (b"# end of plan\n", b"", "no end")):
+            self.assertIn(old, good)
+            self.assertIn(words, " ".join(faults(good.replace(old, new, 1))), words)
+        self.assertTrue(faults(b""))
+
+    def test_results_inside_of_another_runner(self):
+        results = parse(b"    ok 1 selftests: kvm: a_test # SKIP\n    not ok 2 selftests: kvm: b_test # exit=1\n"
+                        b"#     ok 3 selftests: kvm: c_test\n")
+        self.assertEqual({name: runs[0][0] for name, runs in results.items()},
+                         {"a_test": "skip", "b_test": "fail"})
 
 
 class Plans(unittest.TestCase):

@@ -33,7 +33,8 @@ class Engine(Sandbox):
     def alive(self):
         return Path(f"/proc/{self.pid_file.read_text().strip()}/exe").exists()
 
-    RESULT = "echo 'ok 1 selftests: kvm: x86/fix_hypercall_test' >results"
+    RESULT = ("echo 'KTAP version 1\n1..2\nok 1 plan: module kvm-amd\n"
+              "ok 2 selftests: kvm: x86/fix_hypercall_test' >results")
 
     def test_a_run_that_passes_ends_though_the_engine_does_not(self):
         self.fake_qemu(f"{self.RESULT}; echo '# end of plan' >>results; sleep 300")
@@ -63,7 +64,8 @@ class Engine(Sandbox):
         self.fake("xorriso", "")
         self.fake("grub-mkrescue", 'cp "$3/bzImage" "$(dirname "$2")/booted"')
         result = "selftests: kvm: x86/vmx_feature_msrs_test"
-        self.fake("bochs", f'cd "$(dirname "$3")"; echo "ok 1 {result}\nok 2 {result}" >results\n'
+        self.fake("bochs", f'cd "$(dirname "$3")"; '
+                           f'echo "KTAP version 1\n1..2\nok 1 {result}\nok 2 {result}" >results\n'
                            "echo '# end of plan' >>results")
         out = self.good(self.call(*self.command[:-4], "--engine", "intel", "--set", "full", "--base",
                                   base, "--tests", "vmx_feature_msrs_test"))
@@ -73,13 +75,13 @@ class Engine(Sandbox):
 
     END = "echo '# end of plan' >>results"
 
-    def second_run(self, first, second, test="fix_hypercall_test", then=END):
-        """A run of TEST with result FIRST, in a second machine SECOND."""
+    def second_run(self, first, second, test="fix_hypercall_test", then=END, count=1):
+        """A run of TEST with result FIRST, in a second machine SECOND, the first of COUNT."""
         (self.temp / f"selftests/x86/{test}").write_text("")
         self.fake("qemu-system-x86_64", f"""
             for a; do case $a in file:*/results) cd "$(dirname "${{a#file:}}")" ;; esac; done
-            case $PWD in *-again) r='{second}' ;; *) r='{first}' ;; esac
-            echo "$r 1 selftests: kvm: x86/{test} # exit=254" >results; {then}""")
+            case $PWD in *-again) r='{second}' n={count} ;; *) r='{first}' n=1 ;; esac
+            echo "KTAP version 1\n1..$n\n$r 1 selftests: kvm: x86/{test} # exit=254" >results; {then}""")
         return self.call(*self.command[:-1], test)
 
     def test_a_test_of_mainline_gets_a_second_run(self):
@@ -93,11 +95,12 @@ class Engine(Sandbox):
                  "amd-again: x86/fix_hypercall_test: fail")
 
     def test_one_of_three_tries_has_to_pass(self):
-        other = " 2 selftests: kvm: x86/fix_hypercall_test # exit=254"
+        other = "selftests: kvm: x86/fix_hypercall_test # exit=254"
         for tries, status in ((("ok", "not ok"), 0), (("not ok", "ok"), 0),
                               (("not ok", "not ok"), 1)):
-            more = "".join(f"echo '{word}{other}' >>results; " for word in tries)
-            done = self.second_run("not ok", "not ok",
+            more = "".join(f"echo '{word} {number} {other}' >>results; "
+                           for number, word in enumerate(tries, 2))
+            done = self.second_run("not ok", "not ok", count=3,
                                    then=f"case $PWD in *-again) {more} ;; esac; {self.END}")
             self.assertEqual(done.returncode, status, done.stdout)
             self.assertIn(f"{1 - status} passed, {status} failed, 0 skipped", done.stdout)
