@@ -1,9 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Verdicts: what a machine has reported against what its plan says of the base."""
+import dataclasses
+
 from scripts.machine.ktap import faults, parse
 from scripts.machine.machine import END_MARKER
 from scripts.machine.plan import Test, TRIES_AGAIN
 from scripts.machine.splats import splats
+
+
+@dataclasses.dataclass
+class Row:
+    """VERDICT: pass and skip are what the base does too; known fails there as well;
+    better does better than recorded; again: another machine decides; FAILED is the rest."""
+    name: str
+    verdict: str
+    seconds: float = 0.0
+    why: str = ""
 
 
 def outcomes(plan, results, tries=1):
@@ -18,46 +30,49 @@ def outcomes(plan, results, tries=1):
             yield item, *max(tried, key=lambda run: run[0] == "pass")
 
 
+def verdict_of(item, outcome, again):
+    if outcome == "pass":
+        return "pass" if item.expect == "pass" else "better"
+    if item.expect == "fail":
+        return "known"
+    if outcome == item.expect:
+        return "skip"
+    return "again" if item in again else "FAILED"
+
+
 def judge(engine, plan, machine, stopped, again=()):
-    """Rows for the table: (test, verdict, seconds), and lines that explain.
+    """A row for each test and for each other complaint.
 
     The tests AGAIN have run again, in another machine."""
-    rows, why = [], []
+    rows = []
     raw = machine.results()
     results = parse(raw)
     tries = TRIES_AGAIN if engine.endswith("-again") else 1
     for item, outcome, detail, seconds in outcomes(plan, results, tries):
-        if outcome == "skip" and item.expect == "skip":
-            verdict = "skip"
-        elif outcome == "pass":
-            verdict = "pass" if item.expect == "pass" else "PASS"
-        elif item.expect == "fail":
-            verdict = "known"
-        elif item in again:
-            verdict = "2nd"
-            why.append(f"{engine}: {item.name}: {outcome} {detail}, see {machine.run_dir}/results;"
-                       f" what counts is {engine}-again")
-        else:
-            verdict = "FAIL"
-            why.append(f"{engine}: {item.name}: {outcome} {detail}, the base: {item.expect}")
-        rows.append((item.name, verdict, seconds))
+        row = Row(item.name, verdict_of(item, outcome, again), seconds, item.reason)
+        if row.verdict == "again":
+            row.why = (f"{outcome} {detail}, see {machine.run_dir}/results; what counts is "
+                       f"{engine}-again")
+        elif row.verdict == "FAILED":
+            row.why = f"{outcome} {detail}, the base: {item.expect}"
+        rows.append(row)
     for name, runs in results.items():
-        for outcome, detail, seconds in runs:
-            verdict = "pass" if outcome == "pass" else "FAIL"
-            rows.append((name, verdict, seconds))
-            if verdict == "FAIL":
-                why.append(f"{engine}: {name}: {detail}")
+        rows += [Row(name, "pass" if outcome == "pass" else "FAILED", seconds, detail)
+                 for outcome, detail, seconds in runs]
     console = (machine.run_dir / "console").read_bytes()
-    for line in splats(console, engine):
-        rows.append(("kernel log", "FAIL", 0.0))
-        why.append(f"{engine}: the kernel's log: {line}")
-    for line in faults(raw) if END_MARKER in raw else ():
-        rows.append(("KTAP", "FAIL", 0.0))
-        why.append(f"{engine}: {machine.run_dir}/results: {line}")
-    if END_MARKER not in raw:
+    rows += [Row("kernel log", "FAILED", why=line) for line in splats(console, engine)]
+    if END_MARKER in raw:
+        rows += [Row("KTAP", "FAILED", why=f"{machine.run_dir}/results: {line}")
+                 for line in faults(raw)]
+    else:
         reason = stopped.get(engine, "the engine ended before the plan did")
-        rows.append(("end of plan", "FAIL", machine.elapsed()))
-        why.append(f"{engine}: {reason}; the last lines of its console:")
-        why += ["    " + line for line in
-                console.decode(errors="replace").splitlines()[-40:]]
-    return rows, why
+        last = console.decode(errors="replace").splitlines()[-40:]
+        rows.append(Row("end of plan", "FAILED", machine.elapsed(), "\n    ".join(
+            [f"{reason}; the last lines of its console:", *last])))
+    return rows
+
+
+def reasons(engine, rows):
+    """What there is to say of rows that are not as they should be."""
+    return [f"{engine}: {row.name}: {row.why}" for row in rows
+            if row.verdict in ("FAILED", "again")]

@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 
 from scripts.common import BASE, Failed, MAIN, run_main
+from scripts.machine import junit
 from scripts.machine.again import repeated, second_plan
 from scripts.machine.engines import ENGINES
-from scripts.machine.judge import judge
+from scripts.machine.judge import judge, reasons
 from scripts.machine.plan import MAINLINE, OWN, SETS, Test, read_expected, select
 from scripts.machine.table import count, print_table
 from scripts.machine.watch import run_all
@@ -104,15 +105,15 @@ def main():
         plans = {e: [i for i in p if isinstance(i, str) or i.set_name not in MAINLINE
                      or (args.build / "selftests" / i.name).is_file()] for e, p in plans.items()}
     machines, stopped, again = run(plans, args)
-    verdicts, reasons = {}, []
-    for engine, plan in plans.items():
-        verdicts[engine], why = judge(engine, plan, machines[engine], stopped,
-                                      again.get(engine, ()))
-        reasons += why
+    verdicts = {engine: judge(engine, plan, machines[engine], stopped, again.get(engine, ()))
+                for engine, plan in plans.items()}
     print_table(list(plans), verdicts)
-    for line in reasons:
-        print(line)
-    print(f"consoles and KTAP: {args.run_dir}/ENGINE/console, results")
+    for engine, rows in verdicts.items():
+        for line in reasons(engine, rows):
+            print(line)
+    junit.write(args.run_dir / "junit.xml", verdicts)
+    print(f"consoles and KTAP: {args.run_dir}/ENGINE/console, results; JUnit: "
+          f"{args.run_dir}/junit.xml")
     # For the cover letter: make mail reads these lines.
     for engine, rows in verdicts.items():
         print("machine {}: {} pass, {} fail, {} skip".format(engine, *count(rows)))

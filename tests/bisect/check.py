@@ -15,7 +15,7 @@ from pathlib import Path
 
 from scripts.build import config
 from scripts.machine.initrd import source
-from scripts.machine.judge import judge
+from scripts.machine.judge import judge, reasons
 from scripts.machine.plan import OWN, read_expected
 from scripts.machine.watch import run_all
 from scripts.results.passed import PASSED, digest, has_passed, remember
@@ -126,16 +126,16 @@ def test(out, commit):
     finally:
         for machine in machines.values():
             machine.kill()
-    rows, why = judge("amd", plan, machines["amd"], stopped)
-    failed = [name for name, verdict, _ in rows if verdict == "FAIL"]
-    # A splat or an early end belongs to no test: nothing is known to have passed.
-    if not {"kernel log", "end of plan"} & set(failed):
+    rows = judge("amd", plan, machines["amd"], stopped)
+    failed = [row.name for row in rows if row.verdict == "FAILED"]
+    # These belong to no test: nothing is known to have passed.
+    if not {"kernel log", "end of plan", "KTAP"} & set(failed):
         for key, name in keys.items():
             if name not in failed:
                 remember(key, [name, commit])
     if not failed:
         remember(digest("boot", kernel), commit)
-    return len(keys), known, why
+    return len(keys), known, reasons("amd", rows)
 
 
 def main(out, which):

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from scripts.machine.engines import ENGINES
-from scripts.machine.judge import judge
+from scripts.machine.judge import judge, reasons
 from scripts.machine.plan import OWN, read_expected
 from scripts.machine.watch import run_all
 from scripts.common import BASE, Failed, run_main, ROOT
@@ -78,7 +78,7 @@ def run_tests(out):
         for machine in machines.values():
             machine.kill()
     for name, plan in plans.items():
-        why += judge(name, plan, machines[name], stopped)[1]
+        why += reasons(name, judge(name, plan, machines[name], stopped))
     return machines, why
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from scripts.machine.again import second_plan
 from scripts.machine.engines import ENGINES
 from scripts.machine.initrd import GUEST_KERNEL, source, target
-from scripts.machine.judge import judge
+from scripts.machine.judge import judge, reasons
 from scripts.machine.ktap import faults, parse
 from scripts.machine.plan import EXPECTED, SETS, Test, read_expected
 
@@ -39,19 +39,19 @@ class Verdicts(unittest.TestCase):
                     return 1.0
 
             plan = ["module kvm-amd", Test("quick", "x86/a_test", 10, expect)]
-            rows, why = judge("amd", plan, Machine, {})
-            return [verdict for _, verdict, _ in rows], "\n".join(why)
+            rows = judge("amd", plan, Machine, {})
+            return [row.verdict for row in rows], "\n".join(reasons("amd", rows))
 
     def test_pass_skip_and_known_failure(self):
         ok = b"# seconds 1.5\nok 1 selftests: kvm: x86/a_test\n"
         skip = b"# 1..0 # SKIP - no such CPU\nok 1 selftests: kvm: x86/a_test # SKIP\n"
         bad = b"not ok 1 selftests: kvm: x86/a_test # exit=254\n"
         self.assertEqual(self.judged(ok)[0], ["pass"])
-        self.assertEqual(self.judged(ok, "fail")[0], ["PASS"])
+        self.assertEqual(self.judged(ok, "fail")[0], ["better"])
         self.assertEqual(self.judged(skip, "skip")[0], ["skip"])
         self.assertEqual(self.judged(bad, "fail")[0], ["known"])
-        self.assertEqual(self.judged(bad)[0], ["FAIL"])
-        self.assertEqual(self.judged(bad, "skip")[0], ["FAIL"])
+        self.assertEqual(self.judged(bad)[0], ["FAILED"])
+        self.assertEqual(self.judged(bad, "skip")[0], ["FAILED"])
 
     def test_what_gets_a_second_run(self):
         first, ours, last = (Test(s, f"x86/{s}_test", 10, "pass")
@@ -72,13 +72,13 @@ class Verdicts(unittest.TestCase):
     def test_an_unexpected_skip_fails_and_says_why(self):
         skip = b"# 1..0 # SKIP - no such CPU\nok 1 selftests: kvm: x86/a_test # SKIP\n"
         verdicts, why = self.judged(skip)
-        self.assertEqual(verdicts, ["FAIL"])
+        self.assertEqual(verdicts, ["FAILED"])
         self.assertIn("no such CPU", why)
 
     def test_no_result_no_end_and_the_last_console_lines(self):
         console = b"".join(b"line %d\n" % n for n in range(100))
         verdicts, why = self.judged(b"", console=console, end=False)
-        self.assertEqual(verdicts, ["FAIL", "FAIL"])
+        self.assertEqual(verdicts, ["FAILED", "FAILED"])
         self.assertIn("line 99", why)
         self.assertIn("line 60", why)
         self.assertNotIn("line 59\n", why)
@@ -87,7 +87,7 @@ class Verdicts(unittest.TestCase):
         ok = b"ok 2 selftests: kvm: x86/a_test\n"
         step = b"not ok 1 plan: unload kvm_amd # Resource busy\n"
         verdicts, why = self.judged(step + ok)
-        self.assertEqual(verdicts, ["pass", "FAIL"])
+        self.assertEqual(verdicts, ["pass", "FAILED"])
         self.assertIn("unload kvm_amd: Resource busy", why)
         self.assertEqual(self.judged(step.replace(b"not ", b"") + ok)[0], ["pass"])
 
@@ -97,7 +97,7 @@ class Verdicts(unittest.TestCase):
                      b"[ 1.0] BUG: KASAN: use-after-free in y", b"[ 1.0] BUG: sleeping function",
                      b"[ 1.0] Kernel panic - not syncing", b"[ 1.0] UBSAN: shift-out-of-bounds",
                      b"[ 1.0] WARNING: possible circular locking dependency detected"):
-            self.assertIn("FAIL", self.judged(ok, console=line + b"\n")[0], line)
+            self.assertIn("FAILED", self.judged(ok, console=line + b"\n")[0], line)
 
 
 class Reports(unittest.TestCase):

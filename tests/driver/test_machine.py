@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import xml.etree.ElementTree
 from pathlib import Path
 
 from tests.driver.sandbox import Sandbox
@@ -87,11 +88,17 @@ class Engine(Sandbox):
     def test_a_test_of_mainline_gets_a_second_run(self):
         out = self.good(self.second_run("not ok", "ok"))
         self.assertIn("1 passed, 0 failed, 0 skipped", out)
-        self.assertRegex(out, r"x86/fix_hypercall_test +2nd +0.0 +pass ")
+        self.assertRegex(out, r"x86/fix_hypercall_test +again +0.0 +pass ")
         self.assertIn(f"fail exit=254, see {self.temp}/run/amd/results", out)
+        suites = xml.etree.ElementTree.parse(self.temp / "run/junit.xml").findall("testsuite")
+        self.assertEqual([(suite.get("name"), suite.get("skipped"), suite.get("failures"))
+                          for suite in suites], [("amd", "1", "0"), ("amd-again", "0", "0")])
+        self.bad(self.second_run("not ok", "not ok"))
+        failure = xml.etree.ElementTree.parse(self.temp / "run/junit.xml").find(".//failure")
+        self.assertIn("exit=254, the base: pass", failure.get("message"))
 
     def test_a_second_failure_counts(self):
-        self.bad(self.second_run("not ok", "not ok"), "0 passed, 1 failed, 0 skipped", "2nd",
+        self.bad(self.second_run("not ok", "not ok"), "0 passed, 1 failed, 0 skipped", "again ",
                  "amd-again: x86/fix_hypercall_test: fail")
 
     def test_one_of_three_tries_has_to_pass(self):
@@ -112,7 +119,7 @@ class Engine(Sandbox):
         for machine in ("amd", "amd-again"):
             out = self.second_run("not ok", "ok", then=f"case $PWD in */{machine}) "
                                   f"echo BUG: x >console ;; esac; {self.END}")
-            self.bad(out, "1 passed, 1 failed", f"{machine}: the kernel's log: BUG: x")
+            self.bad(out, "1 passed, 1 failed", f"{machine}: kernel log: BUG: x")
 
     def test_interrupt_and_terminate_leave_nothing_running(self):
         self.fake_qemu("sleep 300")
