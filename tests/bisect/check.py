@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from scripts.build import config
+from scripts.build.progress import first_error
 from scripts.machine.initrd import source
 from scripts.machine.judge import judge, reasons
 from scripts.machine.plan import OWN, read_expected
@@ -54,15 +55,10 @@ def build(tree, out):
     said = done.stdout + done.stderr
     (out / "log/build.log").write_text(said)
     if done.returncode:
-        # make goes on with other files after an error, for more lines than are shown.
         log = re.search(r"all of it is in (.+)", said)
-        if log:
-            said += Path(log[1]).read_text(errors="replace")
-        for pattern in (r"(?i:error:)|undefined ref|did not take", r"warning:"):
-            for line in said.splitlines():
-                if re.search(pattern, line):
-                    return line.strip()
-        return f"see {out}/log/build.log"
+        lines = (said + (Path(log[1]).read_text(errors="replace") if log else "")).splitlines()
+        number = first_error(lines)
+        return f"see {out}/log/build.log" if number is None else lines[number].strip()
     # Mainline's own programs may warn; those of the series must not.
     ours = set(git(tree, "diff", "--name-only", "base", "HEAD").split())
     for line in (out / "log/selftests.log").read_text(errors="replace").splitlines():

@@ -5,6 +5,7 @@ import subprocess
 import threading
 
 from scripts.build import config
+from scripts.build.progress import first_error
 from scripts.common import ROOT
 from tests.driver.sandbox import Sandbox
 
@@ -51,6 +52,34 @@ class Build(Sandbox):
         self.bad(self.script("scripts.build.added_objects", out), "first.c was composed but not built")
         (out / "kernel/arch/x86/kvm/first.o").write_text("")
         self.good(self.script("scripts.build.added_objects", out))
+
+
+class Progress(Sandbox):
+    """What is shown of a build that fails."""
+
+    KERNEL = ["  CC      lib/str_error_r.o", "\tCC      tools/lib/str_error_r.o",
+              "  LD      drivers/error.o"]
+
+    def test_the_line_that_says_why(self):
+        for lines, why in (
+                (["a.c:3:5: error: 'x' undeclared", "make[2]: *** [a.o] Error 1"], 0),
+                (["a.c:9:1: warning: unused", "make[2]: *** [b.o] Error 1", "ld: undefined reference to `y'"], 2),
+                (["a.S:3: Error: no such instruction", "a.c:1: error: late"], 0),
+                (["ERROR: modpost: \"z\" [x.ko] undefined!"], 0),
+                (["a.c:9:1: warning: unused [-Werror]", "make: *** [a.o] Error 1"], 0),
+                (["cp: No space left on device", "make: *** [a.o] Error 1"], 0),
+                (["make[1]: *** No rule to make target 'q'.  Stop."], 0)):
+            self.assertEqual(first_error(self.KERNEL + lines), len(self.KERNEL) + why, lines)
+        self.assertIsNone(first_error(self.KERNEL))
+
+    def test_a_failed_build_shows_it_and_its_status(self):
+        text = "\\n".join(self.KERNEL + ["  CC a.o"] * 30 + ["a.c:3:5: error: bad"] + ["  CC b.o"] * 60)
+        done = self.script("scripts.build.progress", "build x", self.temp / "log", "sh", "-c",
+                           f"printf '{text}\\n'; exit 3")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("a.c:3:5: error: bad", done.stdout)
+        self.assertNotIn("str_error_r.o", done.stdout)
+        self.assertIn("failed with status 3; all of it is in", done.stdout)
 
 
 class DebConfig(Sandbox):
