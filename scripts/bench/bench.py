@@ -102,7 +102,7 @@ def transport(tree, out, plain):
         work.mkdir()
         git(tree, "worktree", "prune")
         git(tree, "worktree", "add", "-q", "--detach", str(work / "tree"), found[1])
-        subprocess.run([ROOT / "tests/transport/kvm_modules.sh", plain, work / "tree",
+        subprocess.run([ROOT / "scripts/build/kvm_modules.sh", plain, work / "tree",
                         work / "tree/arch/x86/kvm", work / "image"], check=True)
         git(tree, "worktree", "remove", "--force", str(work / "tree"))
         (work / "from").write_text(built_from)

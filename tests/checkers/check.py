@@ -15,7 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from scripts.common import BASE, Failed, git, run_main, ROOT
+from scripts.build.touched import objects, touched
+from scripts.common import BASE, Failed, run_main, ROOT
 
 CLANG = "-19"
 # check -> (program, package, folder of its objects, arguments of make).  With C=2 only
@@ -37,18 +38,6 @@ FRAGMENTS = {"base": ["configs/kvm.config"],
 FINDING = re.compile(r"^(?:\./)?(\S+?:\d+(?::\d+(?:-\d+)?)?|\S+\.rst): "
                      r"((?:warning|error).*)$", re.I)
 NOT_CHECKED = "error: not checked"
-
-
-def touched(tree):
-    return git(tree, "diff", "--name-only", "base", "series").split()
-
-
-def objects(files):
-    """Folders and objects for make: arch/x86/kvm/, and single files elsewhere."""
-    return ["arch/x86/kvm/", *sorted(f[:-2] + ".o" for f in files if f.endswith(".c")
-                                     and not f.startswith(("tools/", "arch/x86/kvm/"))
-                                     # Is included by asm-offsets.c.
-                                     and not f.endswith("/asm-offsets_64.c"))]
 
 
 def findings(text, tree):

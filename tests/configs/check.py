@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from scripts.build import config
-from tests.checkers.check import objects, touched
+from scripts.build.touched import objects, touched
 from scripts.results.passed import digest, has_passed, kernel, remember
 from scripts.common import BASE, Failed, run_main, ROOT
 

@@ -21,10 +21,10 @@ from scripts.machine.engines import ENGINES
 from scripts.machine.judge import judge, reasons
 from scripts.machine.plan import OWN, read_expected
 from scripts.machine.watch import run_all
-from scripts.common import BASE, Failed, run_main, ROOT
-from scripts.series.patches import load
+from scripts.common import BASE, Failed, git, run_main, ROOT
 
-CONFIG = ["kvm.config", "series.config", "coverage.config"]
+CONFIG = [ROOT / "configs/kvm.config", ROOT / "configs/series.config",
+          Path(__file__).with_name("coverage.config")]
 EXCUSES = ROOT / "tests/coverage/uncovered"
 GOAL = 0.95
 # Of the machine, and in parts of a guest: when it ended, which part of how much
@@ -32,10 +32,10 @@ COUNTS = re.compile(rb"^# gcov \S*?/(arch/\S+)\.gcda ([0-9a-f]*)\r?$", re.M)
 PARTS = re.compile(rb"gcov (\d+) \S*?/(arch/\S+)\.gcda (\d+) (\d+) ([0-9a-f]+)\r?$", re.M)
 
 
-def added():
+def added(tree):
     """The kernel's C files that come with the series; gcov knows nothing of assembly."""
-    return sorted(path for patch in load() for path in patch.adds
-                  if path.endswith(".c") and not path.startswith("tools/"))
+    names = git(tree, "diff", "--name-only", "--diff-filter=A", "base", "series").split()
+    return sorted(name for name in names if name.endswith(".c") and not name.startswith("tools/"))
 
 
 def compile_c(*args):
@@ -56,7 +56,7 @@ def build(tree, out, files):
     for name in ("guest", "uart"):
         compile_c("-c", "-o", out / f"{name}.o", Path(__file__).with_name(f"{name}.c"))
     done = subprocess.run([ROOT / "scripts/build/build.sh", tree, out,
-                           *[ROOT / "configs" / name for name in CONFIG]], check=False,
+                           *CONFIG], check=False,
                           env={**os.environ, "KERNEL_ARGS": " ".join(objects), "TEST_LIBS":
                                f"{out}/uart.o -Wl,--wrap=linux_guest_uart_write"})
     if done.returncode:
@@ -147,7 +147,7 @@ def excuses():
 
 def main(out):
     tree, work, started = out / f"linux-{BASE}", out / "coverage", time.monotonic()
-    files = added()
+    files = added(tree)
     build(tree, work, files)
     machines, why = run_tests(work)
     for line in why:

@@ -94,11 +94,11 @@ class DebConfig(Sandbox):
     def deb_config(self, text, change=":"):
         given = self.temp / "given"
         given.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return self.script("scripts.build.deb_config", self.kernel, self.temp / "out/kernel", given,
+        return self.script("scripts.deb.config", self.kernel, self.temp / "out/kernel", given,
                            CHANGE=change)
 
     def test_what_is_no_configuration(self):
-        self.bad(self.script("scripts.build.deb_config", self.kernel, self.temp / "out", "/none"),
+        self.bad(self.script("scripts.deb.config", self.kernel, self.temp / "out", "/none"),
                  "KCONFIG=/none: no such file")
         self.bad(self.deb_config("# nothing\n"), "given is no kernel configuration")
         self.bad(self.deb_config(b"\x1f\x8bx"), "given: ", "give another, KCONFIG=FILE")
