@@ -58,7 +58,7 @@ deps: ## install the packages of scripts/packages/deps.list that are missing
 checkers: deps
 	@scripts/packages/deps.sh deps-checkers.list
 
-lint: deps ## shellcheck, python syntax, one SPDX line in every file
+lint: deps ## shellcheck, pyflakes, mypy, one SPDX line in every file
 	@tests/lint/check.sh
 
 ifndef KVM_COCO_LOCKED

@@ -38,7 +38,7 @@ def main():
     with open(log_path, "w", encoding="utf-8") as log, \
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                              stdin=subprocess.DEVNULL, text=True, errors="replace") as job:
-        for line in job.stdout:
+        for line in job.stdout or ():
             log.write(line)
             lines.append(line)
             count += bool(STEP.match(line))

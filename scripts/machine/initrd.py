@@ -41,8 +41,10 @@ def kernel_release(build):
 def link(source, target):
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
-        same = source.stat().st_dev == target.parent.stat().st_dev
-        (os.link if same else shutil.copy)(source, target)
+        if source.stat().st_dev == target.parent.stat().st_dev:
+            os.link(source, target)
+        else:
+            shutil.copy(source, target)
 
 
 def source(file, build, base=None, guest=None):

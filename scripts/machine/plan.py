@@ -55,9 +55,8 @@ def read_expected(engine, wanted_sets, seed="1", seconds="1800"):
         if not words:
             continue
         try:
-            if words[1] == "plan":
-                item = " ".join(words[2:])
-            else:
+            item: Test | str = " ".join(words[2:])
+            if words[1] != "plan":
                 if words[2] not in OUTCOMES:
                     raise ValueError(words[2])
                 args = [{"SEED": seed, "SECONDS": seconds}.get(word, word) for word in words[4:]]

@@ -49,7 +49,7 @@ def recipients(tree, mail, env):
     to, cc = [], []
     for line in mail_check.run(tree, env, "scripts/get_maintainer.pl", "--no-git", "--roles",
                                "--no-git-fallback", "--no-moderated", mail).splitlines():
-        address, role = re.fullmatch(r"(.*?) \(([^:()]*).*", line).groups()
+        address, role = re.findall(r"^(.*?) \(([^:()]*)", line)[0]
         (cc if "list" in role or role == "reviewer" else to).append(
             formataddr(parseaddr(address)))
     return to, cc

@@ -70,7 +70,7 @@ def read_table(path=TABLE):
             options = [o for c, w in zip(columns, words[1:]) for o in (c.on if w == "y" else c.off)]
             rows.append(Row(f"pairs {len(letters)}", "x86_64", "kernel", options))
         elif words[0] == "alone" and len(words) > 4 and words[3] in ("kernel", "objects"):
-            rows.append(Row(*words[1:4], words[4:]))
+            rows.append(Row(words[1], words[2], words[3], words[4:]))
         else:
             raise Failed(f"{path}:{number}: cannot read '{line}'")
     missing = uncovered(columns, needs, letters)

@@ -53,8 +53,8 @@ def build(tree, out, files):
     # A build that was interrupted may have left gcc's notes of another object.
     for name in names:
         (out / "kernel" / name).unlink(missing_ok=True)
-    for name in ("guest", "uart"):
-        compile_c("-c", "-o", out / f"{name}.o", Path(__file__).with_name(f"{name}.c"))
+    for source in ("guest", "uart"):
+        compile_c("-c", "-o", out / f"{source}.o", Path(__file__).with_name(f"{source}.c"))
     done = subprocess.run([ROOT / "scripts/build/build.sh", tree, out,
                            *CONFIG], check=False,
                           env={**os.environ, "KERNEL_ARGS": " ".join(objects), "TEST_LIBS":

@@ -6,10 +6,11 @@ import unittest.mock
 import xml.etree.ElementTree
 from pathlib import Path
 
-from scripts.bench import bench
+from scripts.bench import machines
 from scripts.bench import picture as bench_picture
 from scripts.bench import rows as bench_rows
 from scripts.common import Failed
+from scripts.machine.bochs import bochs
 
 
 class Bench(unittest.TestCase):
@@ -60,19 +61,19 @@ class Bench(unittest.TestCase):
         with tempfile.TemporaryDirectory() as name:
             cpuinfo, device = Path(name) / "cpuinfo", Path(name) / "kvm"
             cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu svm npt\n")
-            self.assertIsNone(bench.hardware(cpuinfo, device))
+            self.assertIsNone(machines.hardware(cpuinfo, device))
             device.write_text("")
-            self.assertEqual(bench.hardware(cpuinfo, device), "amd")
+            self.assertEqual(machines.hardware(cpuinfo, device), "amd")
             cpuinfo.write_text("flags\t: fpu vmx\nvmx flags\t: vnmi\n")
-            self.assertEqual(bench.hardware(cpuinfo, device), "intel")
+            self.assertEqual(machines.hardware(cpuinfo, device), "intel")
             cpuinfo.write_text("flags\t: fpu nosvm\n")
-            self.assertIsNone(bench.hardware(cpuinfo, device))
+            self.assertIsNone(machines.hardware(cpuinfo, device))
         files = Path("/run_dir"), Path("/bzImage"), Path("/initrd")
         with unittest.mock.patch("scripts.machine.qemu.need"):
             for engine in ("amd", "intel"):
-                line = " ".join(bench.counting(engine, engine)(*files))
+                line = " ".join(machines.counting(engine, engine)(*files))
                 self.assertIn("-accel kvm -smp 1 -cpu host", line)
                 self.assertNotIn("icount", line)
-            line = " ".join(bench.counting("amd", "intel")(*files))
+            line = " ".join(machines.counting("amd", "intel")(*files))
             self.assertIn("-icount shift=0,sleep=off -cpu EPYC", line)
-        self.assertIs(bench.counting("intel", "amd"), bench.bochs.bochs)
+        self.assertIs(machines.counting("intel", "amd"), bochs)

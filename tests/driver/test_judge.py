@@ -143,6 +143,6 @@ class Plans(unittest.TestCase):
             for file, there, here in (("bzImage", "/guest/bzImage", "boot/vmlinuz-7.3.4"),
                                       ("base/bzImage", "/base/bzImage", "boot/base/bzImage"),
                                       ("x86/a_test", "/build/selftests/x86/a_test", "tests/x86/a_test"),
-                                      ("tdx_exits", EXPECTED / "tdx_exits", "tests/tdx_exits")):
+                                      ("tdx_exits", f"{EXPECTED}/tdx_exits", "tests/tdx_exits")):
                 self.assertEqual(source(file, build, base, guest), Path(there))
                 self.assertEqual(target(file, build), here)

@@ -94,8 +94,7 @@ class Engine(Sandbox):
         self.assertEqual([(suite.get("name"), suite.get("skipped"), suite.get("failures"))
                           for suite in suites], [("amd", "1", "0"), ("amd-again", "0", "0")])
         self.bad(self.second_run("not ok", "not ok"))
-        failure = xml.etree.ElementTree.parse(self.temp / "run/junit.xml").find(".//failure")
-        self.assertIn("exit=254, the base: pass", failure.get("message"))
+        self.assertIn("exit=254, the base: pass", (self.temp / "run/junit.xml").read_text())
 
     def test_a_second_failure_counts(self):
         self.bad(self.second_run("not ok", "not ok"), "0 passed, 1 failed, 0 skipped", "again ",
@@ -161,7 +160,7 @@ class Options(Sandbox):
             (self.temp / f"modules/{name}.ko").write_text("")
         self.fake("modinfo", "")
         for tool in ("find", "cpio", "gzip"):
-            (self.temp / "bin" / tool).symlink_to(shutil.which(tool))
+            (self.temp / "bin" / tool).symlink_to(shutil.which(tool) or tool)
         for engine, word in (("amd", "qemu-system-x86"), ("intel", "bochs")):
             self.bad(self.call(*common, "--engine", engine, "--tests", "fix_hypercall_test",
                                env={"PATH": str(self.temp / "bin")}), f"apt-get install {word}")
