@@ -199,7 +199,7 @@ deb-boot: need-root deb-deps kselftest-install ## such a package in a Debian sys
 	@python3 -m tests.deb.check $(BOOT_OUT) $(O)/kvm-selftests.tar.gz
 
 need-root:
-	@[ "$$(id -u)" = 0 ] || { echo "make: debootstrap and chroot need root" >&2; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "make: chroot needs root" >&2; exit 1; }
 
 deb-deps: deps
 	@scripts/packages/deps.sh deps-deb.list

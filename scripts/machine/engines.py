@@ -7,4 +7,5 @@ from scripts.machine.bochs import bochs
 from scripts.machine.qemu import qemu
 
 # Bochs runs its CPUs in turn, in one thread: two cost twice the time and more.
-ENGINES: dict[str, Callable] = {"amd": qemu, "intel": bochs, "intel-smp": functools.partial(bochs, cpus=2)}
+ENGINES: dict[str, Callable] = {"amd": qemu, "intel": bochs,
+                                "intel-smp": functools.partial(bochs, cpus=2)}

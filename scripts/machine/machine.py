@@ -42,8 +42,9 @@ class Machine:
             (self.run_dir / name).write_bytes(b"")
         with open(self.run_dir / "engine.log", "wb") as log:
             # pdeathsig: whatever becomes of the driver, no engine outlives it.
-            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *argv], stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *argv],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            start_new_session=True)
         self.started = time.monotonic()
 
     def elapsed(self):

@@ -8,10 +8,9 @@ where KCOV traces the one task that asks for it.
 A line that is not executed has to match tests/coverage/uncovered, which says why.
 """
 import argparse
-import collections
-import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -22,14 +21,12 @@ from scripts.machine.judge import judge, reasons
 from scripts.machine.plan import OWN, read_expected
 from scripts.machine.watch import run_all
 from scripts.common import BASE, Failed, git, run_main, ROOT
+from tests.coverage.counts import report, write_counts
 
 CONFIG = [ROOT / "configs/kvm.config", ROOT / "configs/series.config",
           Path(__file__).with_name("coverage.config")]
 EXCUSES = ROOT / "tests/coverage/uncovered"
 GOAL = 0.95
-# Of the machine, and in parts of a guest: when it ended, which part of how much
-COUNTS = re.compile(rb"^# gcov \S*?/(arch/\S+)\.gcda ([0-9a-f]*)\r?$", re.M)
-PARTS = re.compile(rb"gcov (\d+) \S*?/(arch/\S+)\.gcda (\d+) (\d+) ([0-9a-f]+)\r?$", re.M)
 
 
 def added(tree):
@@ -82,56 +79,6 @@ def run_tests(out):
     return machines, why
 
 
-def counted(results):
-    """Each file of counts, without suffix, and what is in it."""
-    yield from ((name.decode(), bytes.fromhex(data.decode()))
-                for name, data in COUNTS.findall(results))
-    parts = {}
-    for when, name, at, size, data in PARTS.findall(results):
-        have = parts.setdefault((when, name), bytearray())
-        if len(have) == int(at):
-            have += bytes.fromhex(data.decode())
-        if len(have) == int(size):
-            yield name.decode(), bytes(parts.pop((when, name)))
-
-
-def gcov(kernel, machine, files):
-    """file -> line -> (count, [count of each branch]), of one machine and its guests."""
-    found = {}
-    for stem, data in counted(machine.results()):
-        if f"{stem}.c" not in files:
-            raise Failed(f"gcov counted {stem}.c, which the series does not add")
-        (kernel / f"{stem}.gcda").write_bytes(data)
-        done = subprocess.run(["gcov", "-b", "-j", "-t", f"{stem}.gcda"], cwd=kernel, text=True,
-                              capture_output=True, check=False)
-        (kernel / f"{stem}.gcda").unlink()
-        if done.returncode or "stamp mismatch" in done.stderr:
-            raise Failed(f"gcov {stem}: {done.stderr.strip()[-300:]}")
-        # A line that is compiled more than once, e.g. inline, is there more than once.
-        here = {}
-        for source in json.loads(done.stdout)["files"]:
-            if not source["file"].endswith(f"{stem}.c"):
-                continue
-            for line in source["lines"]:
-                branches = [branch["count"] for branch in line["branches"]]
-                here.setdefault(line["line_number"], [0, []])
-                here[line["line_number"]][0] += line["count"]
-                here[line["line_number"]][1] += branches
-        found = merge([found, {f"{stem}.c": here}])
-    return found
-
-
-def merge(parts):
-    """The sum of what each machine has executed."""
-    total = collections.defaultdict(dict)
-    for part in parts:
-        for file, lines in part.items():
-            for number, (count, branches) in lines.items():
-                before, old = total[file].get(number, (0, [0] * len(branches)))
-                total[file][number] = (before + count, [a + b for a, b in zip(old, branches)])
-    return total
-
-
 def excuses():
     """[(path, pattern of a line, why)]"""
     found = []
@@ -145,15 +92,9 @@ def excuses():
     return found
 
 
-def main(out):
-    tree, work, started = out / f"linux-{BASE}", out / "coverage", time.monotonic()
-    files = added(tree)
-    build(tree, work, files)
-    machines, why = run_tests(work)
-    for line in why:
-        print(line)
-    counts = merge([gcov(work / "kernel", machine, files) for machine in machines.values()])
-    rules, used, unexplained = excuses(), set(), []
+def judge_lines(tree, files, counts):
+    """The table, and what is wrong with it."""
+    rules, used, wrong = excuses(), set(), []
     print(f"{'executed':<46}{'lines':>12}{'':>8}{'branches':>12}{'':>8}")
     sums = [0, 0, 0, 0]
     for file in files:
@@ -176,16 +117,31 @@ def main(out):
             if rule:
                 used.add(rule)
             else:
-                unexplained.append(f"{file}:{number}: {text}")
+                wrong.append(f"{file}:{number}: {text}")
     print(f"{'all':<46}" + "".join(f"{a:>6}/{b:<5}{a / b:>8.1%}" for a, b in (sums[:2], sums[2:])))
     if sums[0] / sums[1] < GOAL:
-        unexplained.append(f"{sums[0] / sums[1]:.1%} of all lines, the goal is {GOAL:.0%}")
+        wrong.append(f"{sums[0] / sums[1]:.1%} of all lines, the goal is {GOAL:.0%}")
     for path, pattern, _ in set(rules) - used:
         print(f"coverage: {EXCUSES.name}: {path} {pattern.pattern}: executed, or gone")
-    for line in unexplained:
+    return wrong
+
+
+def main(out):
+    tree, work, started = out / f"linux-{BASE}", out / "coverage", time.monotonic()
+    files = added(tree)
+    build(tree, work, files)
+    machines, why = run_tests(work)
+    for name in ("counts", "html"):
+        shutil.rmtree(work / name, ignore_errors=True)
+        (work / name).mkdir()
+    write_counts(work / "kernel", work / "counts", [m.results() for m in machines.values()])
+    counts = report(tree, work / "kernel", work / "counts", files, work / "html")
+    why += judge_lines(tree, files, counts)
+    for line in why:
         print(f"coverage: {line}")
-    print(f"coverage: counts in {work}/run/ENGINE/results, {time.monotonic() - started:.0f} s")
-    return 1 if why or unexplained else 0
+    print(f"coverage: {work}/html/index.html; counts in {work}/run/ENGINE/results, "
+          f"{time.monotonic() - started:.0f} s")
+    return 1 if why else 0
 
 
 if __name__ == "__main__":

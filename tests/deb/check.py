@@ -44,7 +44,7 @@ def boot(work):
 
 
 def main(out, selftests):
-    for program, package in (("debootstrap", "debootstrap"), ("mke2fs", "e2fsprogs"),
+    for program, package in (("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"),
                              ("unshare", "util-linux")):
         need(program, package)
     images = list(out.glob("linux-image-*.deb"))

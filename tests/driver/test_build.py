@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Building: configurations, images that are kept, packages."""
+"""Building: what is refused, what is shown, images that are kept."""
 import shutil
 import subprocess
 import threading
 
 from scripts.build import config
 from scripts.build.progress import first_error
-from scripts.common import ROOT
 from tests.driver.sandbox import Sandbox
 
 
@@ -63,7 +62,8 @@ class Progress(Sandbox):
     def test_the_line_that_says_why(self):
         for lines, why in (
                 (["a.c:3:5: error: 'x' undeclared", "make[2]: *** [a.o] Error 1"], 0),
-                (["a.c:9:1: warning: unused", "make[2]: *** [b.o] Error 1", "ld: undefined reference to `y'"], 2),
+                (["a.c:9:1: warning: unused", "make[2]: *** [b.o] Error 1",
+                  "ld: undefined reference to `y'"], 2),
                 (["a.S:3: Error: no such instruction", "a.c:1: error: late"], 0),
                 (["ERROR: modpost: \"z\" [x.ko] undefined!"], 0),
                 (["a.c:9:1: warning: unused [-Werror]", "make: *** [a.o] Error 1"], 0),
@@ -73,60 +73,14 @@ class Progress(Sandbox):
         self.assertIsNone(first_error(self.KERNEL))
 
     def test_a_failed_build_shows_it_and_its_status(self):
-        text = "\\n".join(self.KERNEL + ["  CC a.o"] * 30 + ["a.c:3:5: error: bad"] + ["  CC b.o"] * 60)
+        text = "\\n".join([*self.KERNEL, *["  CC a.o"] * 30, "a.c:3:5: error: bad",
+                           *["  CC b.o"] * 60])
         done = self.script("scripts.build.progress", "build x", self.temp / "log", "sh", "-c",
                            f"printf '{text}\\n'; exit 3")
         self.assertEqual(done.returncode, 3)
         self.assertIn("a.c:3:5: error: bad", done.stdout)
         self.assertNotIn("str_error_r.o", done.stdout)
         self.assertIn("failed with status 3; all of it is in", done.stdout)
-
-
-class DebConfig(Sandbox):
-    """The configuration of make deb, with a kconfig that takes whatever it is given."""
-
-    def setUp(self):
-        super().setUp()
-        shutil.copytree(ROOT / "configs", self.repo / "configs")
-        (self.kernel / "Kconfig").write_text("config KVM\n\tbool\nconfig OTHER\n\tbool\n")
-        (self.kernel / "Makefile").write_text("olddefconfig: ;@$(CHANGE)\n")
-
-    def deb_config(self, text, change=":"):
-        given = self.temp / "given"
-        given.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return self.script("scripts.deb.config", self.kernel, self.temp / "out/kernel", given,
-                           CHANGE=change)
-
-    def test_what_is_no_configuration(self):
-        self.bad(self.script("scripts.deb.config", self.kernel, self.temp / "out", "/none"),
-                 "KCONFIG=/none: no such file")
-        self.bad(self.deb_config("# nothing\n"), "given is no kernel configuration")
-        self.bad(self.deb_config(b"\x1f\x8bx"), "given: ", "give another, KCONFIG=FILE")
-        self.bad(self.deb_config("# Linux/arm64 7.3.0 Kernel Configuration\nCONFIG_ARM64=y\n"),
-                 "given is a configuration for arm64")
-
-    def test_what_could_not_be_used(self):
-        self.bad(self.deb_config("CONFIG_PCI=y\n", "sed -i /_KVM/d $(O)/.config"),
-                 "no KVM with this configuration", "KVM is not set")
-        self.bad(self.deb_config("CONFIG_PCI=y\n", "sed -i '/_KVM_[AI]/d' $(O)/.config"),
-                 "KVM_AMD is not set", "KVM_INTEL is not set")
-        self.bad(self.deb_config("CONFIG_MODULE_SIG_FORCE=y\n"), "no module of this build")
-
-    def test_changes_are_said_and_the_rest_is_kept(self):
-        out = self.good(self.deb_config(
-            'CONFIG_KVM=y\nCONFIG_OTHER=y\nCONFIG_GONE=y\nCONFIG_HZ=100\n'
-            'CONFIG_SYSTEM_TRUSTED_KEYS="debian/certs/x.pem"\n',
-            "sed -i '/_OTHER/d; /_GONE/d; /_SEV=/d' $(O)/.config"))
-        config_file = (self.temp / "out/kernel/.config").read_text()
-        self.assertNotIn("CONFIG_KVM=m", config_file)
-        self.assertIn("CONFIG_HZ=100\n", config_file)
-        self.assertIn('CONFIG_SYSTEM_TRUSTED_KEYS=""\n', config_file)
-        for words in ("CONFIG_KVM_AMD=m, it was n", "*** CONFIG_KVM_AMD_SEV=y cannot be set",
-                      "debian/certs/x.pem is not here"):
-            self.assertIn(words, out)
-        lost = (self.temp / "out/log/options-lost").read_text()
-        self.assertIn("CONFIG_OTHER=y: n\n", lost)
-        self.assertIn("# unknown to this kernel\nCONFIG_GONE=y: n\n", lost)
 
 
 class OnlyOnce(Sandbox):

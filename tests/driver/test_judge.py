@@ -104,8 +104,8 @@ class Reports(unittest.TestCase):
     """What is no valid KTAP, or not all of it."""
 
     def test_a_report_is_whole(self):
-        ok = b"# seconds 0.1\nok 1 plan: module kvm\n# 1..3\n# ok 7 x\nnot ok 2 selftests: kvm: a # exit=1\n"
-        good = report(ok)
+        good = report(b"# seconds 0.1\nok 1 plan: module kvm\n# 1..3\n# ok 7 x\n"
+                      b"not ok 2 selftests: kvm: a # exit=1\n")
         self.assertEqual(faults(good), [])
         self.assertEqual(faults(good.replace(b"\n", b"\r\n")), [])
         for old, new, words in ((b"KTAP version 1\n", b"TAP version 13\n", "does not start"),
@@ -118,7 +118,8 @@ class Reports(unittest.TestCase):
         self.assertTrue(faults(b""))
 
     def test_results_inside_of_another_runner(self):
-        results = parse(b"    ok 1 selftests: kvm: a_test # SKIP\n    not ok 2 selftests: kvm: b_test # exit=1\n"
+        results = parse(b"    ok 1 selftests: kvm: a_test # SKIP\n"
+                        b"    not ok 2 selftests: kvm: b_test # exit=1\n"
                         b"#     ok 3 selftests: kvm: c_test\n")
         self.assertEqual({name: runs[0][0] for name, runs in results.items()},
                          {"a_test": "skip", "b_test": "fail"})
