@@ -58,7 +58,7 @@ deps: ## install the packages of scripts/packages/deps.list that are missing
 checkers: deps
 	@scripts/packages/deps.sh deps-checkers.list
 
-lint: deps ## shellcheck, python syntax, one SPDX line in every file
+lint: deps ## shellcheck, pyflakes, mypy, one SPDX line in every file
 	@tests/lint/check.sh
 
 ifndef KVM_COCO_LOCKED
@@ -134,7 +134,7 @@ base-tree: compose
 	@git -C $(BASE_OUT)/linux-$(BASE) checkout -q --detach base
 
 debug-image: compose
-	@scripts/build/cached_image.sh $(TREE) $(DEBUG_OUT) $(CONFIG) configs/debug.config
+	@scripts/build/cached_image.sh $(TREE) $(DEBUG_OUT) $(CONFIG) tests/debug/debug.config
 
 debug: debug-image ## the series' own tests but guest_boot_test, on amd with KASAN, lockdep and kmemleak
 	@$(RUN) --engine amd --set debug $(call ON,$(DEBUG_OUT))
@@ -143,7 +143,7 @@ debug-full: debug-image ## and that one, mainline's quick tests, and every alloc
 	@$(RUN) --engine amd --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
 
 kcsan-image: compose
-	@scripts/build/cached_image.sh $(TREE) $(KCSAN_OUT) $(CONFIG) configs/kcsan.config
+	@scripts/build/cached_image.sh $(TREE) $(KCSAN_OUT) $(CONFIG) tests/kcsan/kcsan.config
 
 kcsan: kcsan-image ## the series' own tests on amd with KCSAN
 	@$(RUN) --engine amd --set kcsan --patience 5 $(call ON,$(KCSAN_OUT))
@@ -186,27 +186,27 @@ mail: compose ## the series as checked mails in build/mail; sends nothing (VERSI
 	@python3 -m scripts.mail.mail $(O) --version "$(VERSION)" --group "$(GROUP)" --base-commit "$(BASE_COMMIT)"
 
 kselftest-install: build ## a tarball of the selftests for a host that runs the composed kernel
-	@scripts/build/install.sh $(TREE) $(O)
+	@scripts/deb/install.sh $(TREE) $(O)
 
 deb: compose deb-deps ## kernel packages for a machine with the hardware, of its configuration or KCONFIG=
-	@PAHOLE=pahole python3 -m scripts.build.deb_config $(TREE) $(DEB_OUT)/kernel "$(KCONFIG)"
-	@scripts/build/deb.sh $(TREE) $(DEB_OUT)
+	@PAHOLE=pahole python3 -m scripts.deb.config $(TREE) $(DEB_OUT)/kernel "$(KCONFIG)"
+	@scripts/deb/deb.sh $(TREE) $(DEB_OUT)
 
 deb-boot: need-root deb-deps kselftest-install ## such a package in a Debian system, booted on amd, with selftests
 	@python3 -m scripts.build.config $(TREE) $(BOOT_OUT)/small $(CONFIG) tests/deb/boot.config
-	@PAHOLE=pahole python3 -m scripts.build.deb_config $(TREE) $(BOOT_OUT)/kernel $(BOOT_OUT)/small/.config
-	@scripts/build/deb.sh $(TREE) $(BOOT_OUT)
+	@PAHOLE=pahole python3 -m scripts.deb.config $(TREE) $(BOOT_OUT)/kernel $(BOOT_OUT)/small/.config
+	@scripts/deb/deb.sh $(TREE) $(BOOT_OUT)
 	@python3 -m tests.deb.check $(BOOT_OUT) $(O)/kvm-selftests.tar.gz
 
 need-root:
-	@[ "$$(id -u)" = 0 ] || { echo "make: debootstrap and chroot need root" >&2; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "make: chroot needs root" >&2; exit 1; }
 
 deb-deps: deps
 	@scripts/packages/deps.sh deps-deb.list
 
 driver-tests: deps ## the driver's own tests: bad input, round trips
 	@scripts/packages/deps.sh deps-mail.list
-	@python3 -m tests.driver.test_driver
+	@python3 -m tests.driver
 
 # The series with the base's configuration, to be compared with it.
 plain-build: compose

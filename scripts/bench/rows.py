@@ -98,7 +98,7 @@ def result(row, numbers, wall):
         if not numbers.get(name):
             raise Failed(f"{name} was not measured, for '{row.what}'")
     both = numbers[row.base], numbers[row.ours]
-    base, ours = map(min if wall else statistics.median, both)
+    base, ours = (min(rounds) if wall else statistics.median(rounds) for rounds in both)
     ratio, wide = ours / base if base else float(ours > 0), max(map(spread, both))
     busy = wall and wide > BUSY
     return Result(row, base, ours, ratio, wide, ratio > row.goal and not busy, busy)

@@ -56,4 +56,4 @@ for dir in . x86; do
 		strip -o "$image/selftests/$dir/$(basename "$program")" "$program"
 	done
 done
-gcc -Wall -Wextra -O2 -static -o "$image/init" "$root/scripts/machine/boot/init.c"
+gcc -Wall -Wextra -O2 -static -o "$image/init" "$root"/scripts/machine/boot/*.c

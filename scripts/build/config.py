@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """Make O/.config: tinyconfig and the given fragments, all of it or nothing.
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """progress.py LABEL LOG COMMAND...: run it, show how far it is, keep its output.
 
@@ -12,6 +11,22 @@ import sys
 import time
 from pathlib import Path
 
+# "  CC      lib/str_error_r.o": a file's name says nothing.
+STEP = re.compile(r"\s+[A-Z]+ ")
+# A compiler's or linker's own words before what make says of them: it goes on with other
+# files after an error.
+WHY = (r"(?i:error: )|undefined reference|No space left|did not take",
+       r"warning: |\*\*\* |Stop\.")
+
+
+def first_error(lines):
+    """The number of the line that says why a build failed, or None."""
+    for pattern in WHY:
+        for number, line in enumerate(lines):
+            if not STEP.match(line) and re.search(pattern, line):
+                return number
+    return None
+
 
 def main():
     label, log_path, command = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
@@ -23,10 +38,10 @@ def main():
     with open(log_path, "w", encoding="utf-8") as log, \
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                              stdin=subprocess.DEVNULL, text=True, errors="replace") as job:
-        for line in job.stdout:
+        for line in job.stdout or ():
             log.write(line)
             lines.append(line)
-            count += bool(re.match(r" +[A-Z]+ ", line))
+            count += bool(STEP.match(line))
             now = time.monotonic()
             if verbose:
                 sys.stdout.write(line)
@@ -38,9 +53,8 @@ def main():
     end = "\r" if tty and not verbose else ""
     print(f"{end}{label}: {count} steps, {time.monotonic() - started:.0f} s, log {log_path}")
     if job.returncode:
-        bad = [n for n, line in enumerate(lines)
-               if re.search(r"error|Error|undefined|No space|warning:|Stop\.", line)]
-        first = max(bad[0] - 3, 0) if bad else max(len(lines) - 20, 0)
+        bad = first_error(lines)
+        first = max(len(lines) - 20 if bad is None else bad - 3, 0)
         sys.stdout.writelines(lines[first:first + 30])
         print(f"{label}: failed with status {job.returncode}; all of it is in {log_path}")
     return job.returncode

@@ -15,8 +15,8 @@ cp "$busybox" "$work/root/bin/busybox"
 cp -r "$image/modules" "$image/selftests" "$work/root"
 mv "$work/root/selftests" "$work/root/tests"
 (cd "$(dirname "$0")/../.." && python3 -c 'import sys, pathlib
-from scripts.machine import run
-print("\n".join(run.load_order(pathlib.Path(sys.argv[1]), "kvm-amd", set())))' "$image/modules") \
+from scripts.machine.initrd import load_order
+print("\n".join(load_order(pathlib.Path(sys.argv[1]), "kvm-amd", set())))' "$image/modules") \
 	>"$work/root/load"
 cat >"$work/root/init" <<'INIT'
 #!/bin/busybox sh
@@ -26,13 +26,13 @@ mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t sysfs none /sys
 mount -t debugfs none /sys/kernel/debug; mount -t tracefs none /sys/kernel/tracing
 while read -r module; do insmod "/modules/$module.ko"; done </load
 cd /tests
-# Not on CPU 0, see engines.py.
+# Not on CPU 0, see qemu.py.
 setsid taskset 0x6 sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
 poweroff -f
 INIT
 chmod +x "$work/root/init"
 (cd "$work/root" && find . | cpio --quiet -o -H newc -R 0:0 | gzip -1) >"$work/initrd"
-machine=$(cd "$(dirname "$0")/../.." && python3 -c 'from scripts.machine import engines; print(*engines.TCG, *engines.AMD)')
+machine=$(cd "$(dirname "$0")/../.." && python3 -c 'from scripts.machine import qemu; print(*qemu.TCG, *qemu.AMD)')
 # shellcheck disable=SC2086 # a list of options
 qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
 	$machine -serial mon:stdio \

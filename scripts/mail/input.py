@@ -17,7 +17,7 @@ def sender():
     how = "set git config user.name and user.email, or GIT_AUTHOR_NAME= and GIT_AUTHOR_EMAIL="
     if done.returncode:
         raise Failed(f"there is nobody to sign the mails off: {how}")
-    name, address = re.fullmatch(r"(.*) <(.*)> \d+ \S+\n", done.stdout).groups()
+    name, address = re.findall(r"^(.*) <(.*)> \d+ \S+$", done.stdout)[0]
     user, _, host = address.rpartition("@")
     if not re.fullmatch(r"[^@\s]+@([\w-]+\.)+[a-zA-Z]{2,}", address) or user == "root" or \
             host.rpartition(".")[2].lower() in LOCAL or "noreply" in address:

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """Write the series as mails to OUT/mail, check them, and send nothing.
 
@@ -10,7 +9,6 @@ import argparse
 import os
 import re
 import shutil
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formataddr, parseaddr
 from pathlib import Path
@@ -43,7 +41,7 @@ def group_of(subject):
     for group, prefix in GROUPS.items():
         if prefix.match(subject):
             return group
-    raise Failed(f"'{subject}' is of no group: scripts/mail.py names their prefixes")
+    raise Failed(f"'{subject}' is of no group: scripts/mail/mail.py names their prefixes")
 
 
 def recipients(tree, mail, env):
@@ -51,7 +49,7 @@ def recipients(tree, mail, env):
     to, cc = [], []
     for line in mail_check.run(tree, env, "scripts/get_maintainer.pl", "--no-git", "--roles",
                                "--no-git-fallback", "--no-moderated", mail).splitlines():
-        address, role = re.fullmatch(r"(.*?) \(([^:()]*).*", line).groups()
+        address, role = re.findall(r"^(.*?) \(([^:()]*)", line)[0]
         (cc if "list" in role or role == "reviewer" else to).append(
             formataddr(parseaddr(address)))
     return to, cc

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# deps.sh [LIST]: install what scripts/deps.list, or LIST, names and the system lacks.
+# deps.sh [LIST]: install what scripts/packages/deps.list, or LIST, names and the system lacks.
 set -eu
 
 list=$(dirname "$0")/${1:-deps.list}

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """What has passed, by content, in the cache: what is slow need not be done twice.
 
@@ -7,13 +6,11 @@ stale; the file of that name says what passed, and when.
 """
 import hashlib
 import json
-import re
 import sys
 import time
 from pathlib import Path
 
-from scripts.common import CACHE, ROOT
-from scripts.common import BASE, git, ROOT, run_main
+from scripts.common import BASE, CACHE, git, ROOT, run_main
 
 PASSED = CACHE / "passed"
 
@@ -41,30 +38,20 @@ def remember(key, what):
     part.rename(PASSED / key)
 
 
-# Compilers that look at neither the selftests nor the documentation.
-KERNEL = ("w1", "sparse", "clang", "configs")
-MACHINES = ("pinning", "firmware", "debug-full", "kcsan", "coverage", "fuzz", "soak", "deb", "bisect")
-# Which steps of make check-full read a file; the first pattern that matches decides, and
-# what none matches, all of them read.  The series counts as what it composes to.
-READ_BY = [(r"(patches/[^c]|arch|include|Documentation|tools)|scripts/bases", ("bases",)),
-           (r"tests/(checkers|coccicheck|htmldocs)", (*KERNEL, "coccicheck", "htmldocs")),
-           (r"tests/config", ("configs",)),
-           (r"tests/bisect", ("bisect",)),
-           (r"tests/firmware", ("firmware",)),
-           (r"tests/(vendor_module|kvm_modules)", ("pinning",)),
-           (r"(tests|configs)/(deb/|deb\.)|scripts/(deb\.|deb_|install)", ("deb",)),
-           (r"tests/(coverage|expected/uncovered)|configs/coverage", ("coverage",)),
-           (r"configs/kcsan", ("kcsan",)),
-           (r"configs/debug", ("debug-full", "soak")),
-           (r"scripts/cached_image", ("debug-full", "soak", "kcsan")),
-           (r"scripts/passed", ("configs", "bisect")),
-           (r"tests/expected|scripts/(run|engines|boot)", MACHINES),
-           # All but coccicheck and bases use them.
-           (r"scripts/(kmake|cc\.)", (*KERNEL, "htmldocs", *MACHINES)),
-           # make check's own, and messages for people
-           (r"tests/(bench|check\.sh|checkpatch|lint|shared_ranges|syzkaller|test_driver|transport|uapi)|"
-            r"scripts/(bench|deps|mail|refresh|apply|records|shell)|"
-            r"patches/c|README|COPYING|\.ci", ())]
+# What undoes a recorded pass of a step: another kernel, a change in its own folder of
+# tests/, and one in what it shares with others, which is here.
+BUILDS = ("Makefile", "configs/", "scripts/build/", "scripts/common.py")
+BOOTS = (*BUILDS, "scripts/machine/", "tests/expected/")
+SHARED = {
+    "configs": BUILDS,
+    **dict.fromkeys(("w1", "sparse", "clang", "coccicheck", "htmldocs"),
+                    (*BUILDS, "tests/checkers/")),
+    **dict.fromkeys(("pinning", "firmware", "kcsan", "coverage", "fuzz", "bisect"), BOOTS),
+    **dict.fromkeys(("debug-full", "soak"), (*BOOTS, "tests/debug/")),
+    "deb": (*BOOTS, "scripts/deb/"),
+    "bases": ("Makefile", "scripts/common.py", "scripts/series/", "bases/", "patches/v")}
+# These look at neither the selftests nor the documentation.
+COMPILERS = ("w1", "sparse", "clang", "configs")
 
 
 def kernel(tree):
@@ -76,14 +63,14 @@ def kernel(tree):
 
 def reads(step, name):
     """Whether STEP depends on file NAME of the checkout."""
-    return step in next((steps for pattern, steps in READ_BY if re.match(pattern, name)), (step,))
+    return name.startswith((f"tests/{step}/", *SHARED[step]))
 
 
 def content(out, step):
     """What decides about STEP: of the checkout what it reads, and the composed tree."""
     tree = Path(out) / f"linux-{BASE}"
     files = git(ROOT, "ls-files", "-co", "--exclude-standard", "-z").split("\0")[:-1]
-    if step in KERNEL:
+    if step in COMPILERS:
         parts = [kernel(tree)]
     elif step == "bisect":
         parts = [git(tree, "log", "--format=%T", "base..series")]

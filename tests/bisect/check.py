@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""bisect.py OUT [FIRST-LAST]: every commit of the series builds, boots and passes.
+"""check.py OUT [FIRST-LAST]: every commit of the series builds, boots and passes.
 
 A commit is built without a warning and booted on engine amd, where the tests run
 that exist by then.  What has passed is kept in the cache, by content: a commit whose
@@ -15,7 +14,11 @@ import time
 from pathlib import Path
 
 from scripts.build import config
-from scripts.machine import run
+from scripts.build.progress import first_error
+from scripts.machine.initrd import source
+from scripts.machine.judge import judge, reasons
+from scripts.machine.plan import OWN, read_expected
+from scripts.machine.watch import run_all
 from scripts.results.passed import PASSED, digest, has_passed, remember
 from scripts.common import BASE, Failed, git, run_main, ROOT
 
@@ -52,15 +55,10 @@ def build(tree, out):
     said = done.stdout + done.stderr
     (out / "log/build.log").write_text(said)
     if done.returncode:
-        # make goes on with other files after an error, for more lines than are shown.
         log = re.search(r"all of it is in (.+)", said)
-        if log:
-            said += Path(log[1]).read_text(errors="replace")
-        for pattern in (r"(?i:error:)|undefined ref|did not take", r"warning:"):
-            for line in said.splitlines():
-                if re.search(pattern, line):
-                    return line.strip()
-        return f"see {out}/log/build.log"
+        lines = (said + (Path(log[1]).read_text(errors="replace") if log else "")).splitlines()
+        number = first_error(lines)
+        return f"see {out}/log/build.log" if number is None else lines[number].strip()
     # Mainline's own programs may warn; those of the series must not.
     ours = set(git(tree, "diff", "--name-only", "base", "HEAD").split())
     for line in (out / "log/selftests.log").read_text(errors="replace").splitlines():
@@ -104,10 +102,9 @@ def test(out, commit):
     modules = [f for f in sorted((image / "modules").iterdir()) if f.name != "kvm-intel.ko"]
     kernel = digest(*[f.read_bytes() for f in [image / "bzImage", *modules]])
     plan, keys, known = [], {}, 0
-    for item in available(run.read_expected("amd", {"all"} | run.OWN), image):
+    for item in available(read_expected("amd", {"all"} | OWN), image):
         if not isinstance(item, str):
-            needs = [image / name for name in run.NEEDS.get(item.name, {})
-                     if (image / str(name)).is_file()]
+            needs = [source(file, image) for file in item.files]
             key = digest("test", kernel, " ".join(item.args), (image / "init").read_bytes(),
                          *[f.read_bytes() for f in [image / "selftests" / item.name, *needs]])
             if has_passed(key):
@@ -121,20 +118,20 @@ def test(out, commit):
                               run_dir=out / "run", limit=1800)
     machines = {}
     try:
-        stopped = run.run_all({"amd": plan}, args, machines)
+        stopped = run_all({"amd": plan}, args, machines)
     finally:
         for machine in machines.values():
             machine.kill()
-    rows, why = run.judge("amd", plan, machines["amd"], stopped)
-    failed = [name for name, verdict, _ in rows if verdict == "FAIL"]
-    # A splat or an early end belongs to no test: nothing is known to have passed.
-    if not {"kernel log", "end of plan"} & set(failed):
+    rows = judge("amd", plan, machines["amd"], stopped)
+    failed = [row.name for row in rows if row.verdict == "FAILED"]
+    # These belong to no test: nothing is known to have passed.
+    if not {"kernel log", "end of plan", "KTAP"} & set(failed):
         for key, name in keys.items():
             if name not in failed:
                 remember(key, [name, commit])
     if not failed:
         remember(digest("boot", kernel), commit)
-    return len(keys), known, why
+    return len(keys), known, reasons("amd", rows)
 
 
 def main(out, which):
@@ -152,9 +149,9 @@ def main(out, which):
     git(series, "worktree", "prune")
     if not tree.exists():
         git(series, "worktree", "add", "-q", "--detach", str(tree), "base")
-    rules = [f.read_bytes() for f in (*FRAGMENTS, ROOT / "tests/expected/amd", *(
-        ROOT / "scripts" / name for name in ("build/build.sh", "build/config.py", "build/kmake.sh",
-                                             "build/cc.sh", "machine/boot/init.c")))]
+    rules = [f.read_bytes() for f in (*FRAGMENTS, ROOT / "tests/expected/amd",
+                                      *sorted((ROOT / "scripts/machine/boot").iterdir()), *(
+        ROOT / "scripts/build" / name for name in ("build.sh", "config.py", "kmake.sh", "cc.sh")))]
     bad, started = 0, time.monotonic()
     for number, commit in enumerate(commits[first - 1:last], first):
         begun = time.monotonic()

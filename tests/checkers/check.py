@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""checkers.py CHECK OUT: what a checker says of the series and not of the base.
+"""check.py CHECK OUT: what a checker says of the series and not of the base.
 
 It looks at both trees in the same way: compilers at arch/x86/kvm and at every other
-file that the series touches, the others at these files alone.  tests/checkers.allowed
+file that the series touches, the others at these files alone.  tests/checkers/allowed
 lists what may be new, with reasons.  A checker that isn't there, that fails by itself,
 or that leaves out a part, is a failure.
 """
@@ -16,7 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from scripts.common import BASE, Failed, git, run_main, ROOT
+from scripts.build.touched import objects, touched
+from scripts.common import BASE, Failed, run_main, ROOT
 
 CLANG = "-19"
 # check -> (program, package, folder of its objects, arguments of make).  With C=2 only
@@ -29,7 +29,7 @@ CHECKS = {
                 "CHECK=sparse -D__typeof_unqual__=__typeof__"]),
     "clang": (f"clang{CLANG}", f"clang{CLANG}", "kernel-clang", ["W=1", f"LLVM={CLANG}",
                                                          "KCFLAGS=-Wno-error"]),
-    "coccicheck": ("spatch", "coccinelle", "coccicheck", ["tests/checkers/coccicheck.py"]),
+    "coccicheck": ("spatch", "coccinelle", "coccicheck", ["python3", "-m", "tests.checkers.coccicheck"]),
     "htmldocs": ("sphinx-build", "python3-sphinx", "htmldocs", ["tests/checkers/htmldocs.sh"]),
 }
 SCRIPTS = ("coccicheck", "htmldocs")  # programs of our own, not arguments of make
@@ -38,18 +38,6 @@ FRAGMENTS = {"base": ["configs/kvm.config"],
 FINDING = re.compile(r"^(?:\./)?(\S+?:\d+(?::\d+(?:-\d+)?)?|\S+\.rst): "
                      r"((?:warning|error).*)$", re.I)
 NOT_CHECKED = "error: not checked"
-
-
-def touched(tree):
-    return git(tree, "diff", "--name-only", "base", "series").split()
-
-
-def objects(files):
-    """Folders and objects for make: arch/x86/kvm/, and single files elsewhere."""
-    return ["arch/x86/kvm/", *sorted(f[:-2] + ".o" for f in files if f.endswith(".c")
-                                     and not f.startswith(("tools/", "arch/x86/kvm/"))
-                                     # Is included by asm-offsets.c.
-                                     and not f.endswith("/asm-offsets_64.c"))]
 
 
 def findings(text, tree):
@@ -79,8 +67,8 @@ def check(name, side, tree, files, log):
     started = time.monotonic()
     if name in SCRIPTS:
         # Their standard error is for the user: how far they are, or why they fail.
-        status, text = run(log, [ROOT / args[0], tree, out,
-                                 *[file for file in files if (tree / file).is_file()]])
+        status, text = run(log, [*args, tree, out, *[f for f in files if (tree / f).is_file()]],
+                           cwd=ROOT)
     else:
         subprocess.run([sys.executable, "-m", "scripts.build.config", tree, out,
                         *[ROOT / f for f in FRAGMENTS[side]]], check=True)

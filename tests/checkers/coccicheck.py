@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """coccicheck.py TREE OUT FILE...: the kernel's semantic patches on these files of TREE.
 

@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""checkpatch.py TREE [MAIL...]: checkpatch --strict on every commit of the series, or on mails.
+"""check.py TREE [MAIL...]: checkpatch --strict on every commit of the series, or on mails.
 
 A commit that has passed the same checkpatch, by content, is not checked again.
 """

@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""configs.py OUT: the series builds, without a warning, in each of tests/configurations.
+"""check.py OUT: the series builds, without a warning, in each of tests/configs/configurations.
 
 All kernels share one folder of objects per architecture, so that what an option does
 not touch is not built again.  A configuration that has passed with this content is not
@@ -15,7 +14,7 @@ import time
 from pathlib import Path
 
 from scripts.build import config
-from tests.checkers.check import objects, touched
+from scripts.build.touched import objects, touched
 from scripts.results.passed import digest, has_passed, kernel, remember
 from scripts.common import BASE, Failed, run_main, ROOT
 
@@ -71,7 +70,7 @@ def read_table(path=TABLE):
             options = [o for c, w in zip(columns, words[1:]) for o in (c.on if w == "y" else c.off)]
             rows.append(Row(f"pairs {len(letters)}", "x86_64", "kernel", options))
         elif words[0] == "alone" and len(words) > 4 and words[3] in ("kernel", "objects"):
-            rows.append(Row(*words[1:4], words[4:]))
+            rows.append(Row(words[1], words[2], words[3], words[4:]))
         else:
             raise Failed(f"{path}:{number}: cannot read '{line}'")
     missing = uncovered(columns, needs, letters)

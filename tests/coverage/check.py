@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """check.py OUT: which lines of the files that the series adds its own tests execute.
 
@@ -6,35 +5,34 @@ A kernel whose added files are compiled for gcov runs the series' tests on every
 PID 1 prints the counts at the end, that of a Linux guest, too (guest.c, uart.c).  gcov
 and not KCOV: it counts what any task, interrupt or early boot executes, and branches,
 where KCOV traces the one task that asks for it.
-A line that is not executed has to match tests/expected/uncovered, which says why.
+A line that is not executed has to match tests/coverage/uncovered, which says why.
 """
 import argparse
-import collections
-import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from scripts.machine import run
 from scripts.machine.engines import ENGINES
-from scripts.common import BASE, Failed, run_main, ROOT
-from scripts.series.patches import load
+from scripts.machine.judge import judge, reasons
+from scripts.machine.plan import OWN, read_expected
+from scripts.machine.watch import run_all
+from scripts.common import BASE, Failed, git, run_main, ROOT
+from tests.coverage.counts import report, write_counts
 
-CONFIG = ["kvm.config", "series.config", "coverage.config"]
+CONFIG = [ROOT / "configs/kvm.config", ROOT / "configs/series.config",
+          Path(__file__).with_name("coverage.config")]
 EXCUSES = ROOT / "tests/coverage/uncovered"
 GOAL = 0.95
-# Of the machine, and in parts of a guest: when it ended, which part of how much
-COUNTS = re.compile(rb"^# gcov \S*?/(arch/\S+)\.gcda ([0-9a-f]*)\r?$", re.M)
-PARTS = re.compile(rb"gcov (\d+) \S*?/(arch/\S+)\.gcda (\d+) (\d+) ([0-9a-f]+)\r?$", re.M)
 
 
-def added():
+def added(tree):
     """The kernel's C files that come with the series; gcov knows nothing of assembly."""
-    return sorted(path for patch in load() for path in patch.adds
-                  if path.endswith(".c") and not path.startswith("tools/"))
+    names = git(tree, "diff", "--name-only", "--diff-filter=A", "base", "series").split()
+    return sorted(name for name in names if name.endswith(".c") and not name.startswith("tools/"))
 
 
 def compile_c(*args):
@@ -52,10 +50,10 @@ def build(tree, out, files):
     # A build that was interrupted may have left gcc's notes of another object.
     for name in names:
         (out / "kernel" / name).unlink(missing_ok=True)
-    for name in ("guest", "uart"):
-        compile_c("-c", "-o", out / f"{name}.o", Path(__file__).with_name(f"{name}.c"))
+    for source in ("guest", "uart"):
+        compile_c("-c", "-o", out / f"{source}.o", Path(__file__).with_name(f"{source}.c"))
     done = subprocess.run([ROOT / "scripts/build/build.sh", tree, out,
-                           *[ROOT / "configs" / name for name in CONFIG]], check=False,
+                           *CONFIG], check=False,
                           env={**os.environ, "KERNEL_ARGS": " ".join(objects), "TEST_LIBS":
                                f"{out}/uart.o -Wl,--wrap=linux_guest_uart_write"})
     if done.returncode:
@@ -67,68 +65,18 @@ def build(tree, out, files):
 
 def run_tests(out):
     """Machines that have ended, and what failed in them."""
-    plans = {name: run.read_expected(name, {"all"} | run.OWN) + ["gcov"] for name in ENGINES}
+    plans = {name: read_expected(name, {"all"} | OWN) + ["gcov"] for name in ENGINES}
     args = argparse.Namespace(build=out / "image", init=out / "image/init", base=None, guest=None,
                               run_dir=out / "run", limit=3600)
     machines, why = {}, []
     try:
-        stopped = run.run_all(plans, args, machines)
+        stopped = run_all(plans, args, machines)
     finally:
         for machine in machines.values():
             machine.kill()
     for name, plan in plans.items():
-        why += run.judge(name, plan, machines[name], stopped)[1]
+        why += reasons(name, judge(name, plan, machines[name], stopped))
     return machines, why
-
-
-def counted(results):
-    """Each file of counts, without suffix, and what is in it."""
-    yield from ((name.decode(), bytes.fromhex(data.decode()))
-                for name, data in COUNTS.findall(results))
-    parts = {}
-    for when, name, at, size, data in PARTS.findall(results):
-        have = parts.setdefault((when, name), bytearray())
-        if len(have) == int(at):
-            have += bytes.fromhex(data.decode())
-        if len(have) == int(size):
-            yield name.decode(), bytes(parts.pop((when, name)))
-
-
-def gcov(kernel, machine, files):
-    """file -> line -> (count, [count of each branch]), of one machine and its guests."""
-    found = {}
-    for stem, data in counted(machine.results()):
-        if f"{stem}.c" not in files:
-            raise Failed(f"gcov counted {stem}.c, which the series does not add")
-        (kernel / f"{stem}.gcda").write_bytes(data)
-        done = subprocess.run(["gcov", "-b", "-j", "-t", f"{stem}.gcda"], cwd=kernel, text=True,
-                              capture_output=True, check=False)
-        (kernel / f"{stem}.gcda").unlink()
-        if done.returncode or "stamp mismatch" in done.stderr:
-            raise Failed(f"gcov {stem}: {done.stderr.strip()[-300:]}")
-        # A line that is compiled more than once, e.g. inline, is there more than once.
-        here = {}
-        for source in json.loads(done.stdout)["files"]:
-            if not source["file"].endswith(f"{stem}.c"):
-                continue
-            for line in source["lines"]:
-                branches = [branch["count"] for branch in line["branches"]]
-                here.setdefault(line["line_number"], [0, []])
-                here[line["line_number"]][0] += line["count"]
-                here[line["line_number"]][1] += branches
-        found = merge([found, {f"{stem}.c": here}])
-    return found
-
-
-def merge(parts):
-    """The sum of what each machine has executed."""
-    total = collections.defaultdict(dict)
-    for part in parts:
-        for file, lines in part.items():
-            for number, (count, branches) in lines.items():
-                before, old = total[file].get(number, (0, [0] * len(branches)))
-                total[file][number] = (before + count, [a + b for a, b in zip(old, branches)])
-    return total
 
 
 def excuses():
@@ -144,15 +92,9 @@ def excuses():
     return found
 
 
-def main(out):
-    tree, work, started = out / f"linux-{BASE}", out / "coverage", time.monotonic()
-    files = added()
-    build(tree, work, files)
-    machines, why = run_tests(work)
-    for line in why:
-        print(line)
-    counts = merge([gcov(work / "kernel", machine, files) for machine in machines.values()])
-    rules, used, unexplained = excuses(), set(), []
+def judge_lines(tree, files, counts):
+    """The table, and what is wrong with it."""
+    rules, used, wrong = excuses(), set(), []
     print(f"{'executed':<46}{'lines':>12}{'':>8}{'branches':>12}{'':>8}")
     sums = [0, 0, 0, 0]
     for file in files:
@@ -175,16 +117,31 @@ def main(out):
             if rule:
                 used.add(rule)
             else:
-                unexplained.append(f"{file}:{number}: {text}")
+                wrong.append(f"{file}:{number}: {text}")
     print(f"{'all':<46}" + "".join(f"{a:>6}/{b:<5}{a / b:>8.1%}" for a, b in (sums[:2], sums[2:])))
     if sums[0] / sums[1] < GOAL:
-        unexplained.append(f"{sums[0] / sums[1]:.1%} of all lines, the goal is {GOAL:.0%}")
+        wrong.append(f"{sums[0] / sums[1]:.1%} of all lines, the goal is {GOAL:.0%}")
     for path, pattern, _ in set(rules) - used:
         print(f"coverage: {EXCUSES.name}: {path} {pattern.pattern}: executed, or gone")
-    for line in unexplained:
+    return wrong
+
+
+def main(out):
+    tree, work, started = out / f"linux-{BASE}", out / "coverage", time.monotonic()
+    files = added(tree)
+    build(tree, work, files)
+    machines, why = run_tests(work)
+    for name in ("counts", "html"):
+        shutil.rmtree(work / name, ignore_errors=True)
+        (work / name).mkdir()
+    write_counts(work / "kernel", work / "counts", [m.results() for m in machines.values()])
+    counts = report(tree, work / "kernel", work / "counts", files, work / "html")
+    why += judge_lines(tree, files, counts)
+    for line in why:
         print(f"coverage: {line}")
-    print(f"coverage: counts in {work}/run/ENGINE/results, {time.monotonic() - started:.0f} s")
-    return 1 if why or unexplained else 0
+    print(f"coverage: {work}/html/index.html; counts in {work}/run/ENGINE/results, "
+          f"{time.monotonic() - started:.0f} s")
+    return 1 if why else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """check.py OUT SELFTESTS: the packages of make deb in OUT, installed and booted.
 
@@ -6,16 +5,16 @@ Installs the kernel package in a Debian system, boots what it has installed, by 
 initramfs that its hooks made, on engine amd, and runs there some of the tests of the
 tarball of make kselftest-install, as its runner runs them.
 """
-import shutil
 import sys
 import time
 from pathlib import Path
 
-from tests.deb.root import ROOT, make_disk, say
-
-from scripts.machine.engines import CMDLINE, Machine, need, qemu
-from scripts.machine.run import parse, splats
-from scripts.common import Failed, run_main
+from scripts.machine.ktap import faults, parse, tests_done
+from scripts.machine.machine import CMDLINE, Machine, need
+from scripts.machine.qemu import qemu
+from scripts.machine.splats import splats
+from scripts.common import Failed, ROOT, run_main
+from tests.deb.root import make_disk, say
 
 LIMIT = 900
 # As a user would load them; the parameter stands for a host with SNP.
@@ -35,8 +34,8 @@ def boot(work):
             time.sleep(0.2)
             if machine.elapsed() - shown >= 30:
                 shown = machine.elapsed()
-                done = sum(map(len, parse(machine.results()).values()))
-                say(f"{done}/{len(MODULES) + len(TESTS)} results, {shown:.0f} s")
+                say(f"{tests_done(machine.results())}/{len(MODULES) + len(TESTS) + 1} results, "
+                    f"{shown:.0f} s")
         ended = machine.process.poll() is not None
     finally:
         machine.kill()
@@ -45,7 +44,7 @@ def boot(work):
 
 
 def main(out, selftests):
-    for program, package in (("debootstrap", "debootstrap"), ("mke2fs", "e2fsprogs"),
+    for program, package in (("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"),
                              ("unshare", "util-linux")):
         need(program, package)
     images = list(out.glob("linux-image-*.deb"))
@@ -60,7 +59,7 @@ def main(out, selftests):
     machine, wrong = boot(work)
     results = parse(machine.results())
     passed = failed = skipped = 0
-    for name in [f"modprobe-{m.split()[0]}" for m in MODULES] + TESTS:
+    for name in [f"modprobe-{m.split()[0]}" for m in MODULES] + TESTS + ["run_kselftest"]:
         outcome, detail, _ = (results.pop(name, None) or [("fail", "no result", 0)])[0]
         print(f"{name:<48}{outcome} {detail}".rstrip())
         passed += outcome == "pass"
@@ -69,6 +68,7 @@ def main(out, selftests):
     wrong += [f"result of an unknown test: {name}" for name in results]
     if f"# kernel {release}".encode() not in machine.results().replace(b"\r", b"").split(b"\n"):
         wrong.append(f"the kernel that booted is not {release}")
+    wrong += faults(machine.results())
     wrong += splats((work / "console").read_bytes(), "amd")
     for line in wrong:
         print(f"deb-boot: {line}")

@@ -3,14 +3,11 @@
 import hashlib
 import shutil
 import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
 
-from scripts.common import CACHE
-from scripts.series.base import mirrors, room, sha256
-from scripts.common import Failed
+from scripts.common import CACHE, Failed
 
 # What minbase lacks: the hook that makes an initramfs when a kernel is installed,
 # modprobe, and poweroff.
@@ -24,55 +21,56 @@ def say(text):
 
 def call(log, *command, **options):
     """COMMAND, in a mount namespace of its own: nothing stays mounted however it ends."""
-    command = ["unshare", "--mount", *map(str, command)]
+    words = ["unshare", "--mount", *map(str, command)]
     with open(log, "a", encoding="utf-8") as out:
         try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, check=False,
+            done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=out, check=False,
                                   stderr=subprocess.STDOUT, timeout=LIMIT, **options)
         except subprocess.TimeoutExpired as error:
-            raise Failed(f"{' '.join(command[2:])}: no end within {LIMIT} s: {log}") from error
+            raise Failed(f"{' '.join(words[2:])}: no end within {LIMIT} s: {log}") from error
     if done.returncode:
         tail = "".join(f"\n    {x}" for x in Path(log).read_text().splitlines()[-15:])
-        raise Failed(f"{' '.join(command[2:])}: status {done.returncode}, {log}:{tail}")
+        raise Failed(f"{' '.join(words[2:])}: status {done.returncode}, {log}:{tail}")
 
 
 def archive():
     """The suite of this system, a mirror, and a digest of the suite's packages."""
     words = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines()
                  if "=" in line)
-    suite, sites = words.get("VERSION_CODENAME", "").strip('"'), mirrors()
-    if words.get("ID") != "debian" or not suite or not sites:
-        raise Failed("this is no Debian with a suite and an archive, which debootstrap needs")
-    index = subprocess.run(["apt-get", "indextargets", "--format", "$(FILENAME)",
-                            "Created-By: Packages", "Label: Debian", f"Codename: {suite}"],
-                           capture_output=True, text=True, check=True).stdout.split()
-    return suite, sites[0], "".join(sha256(name) for name in index if Path(name).is_file())
+    suite = words.get("VERSION_CODENAME", "").strip('"')
+    indexes = subprocess.run(["apt-get", "indextargets", "--format", "$(SITE) $(FILENAME)",
+                              "Created-By: Packages", "Label: Debian", f"Codename: {suite}"],
+                             capture_output=True, text=True, check=True).stdout.split()
+    if words.get("ID") != "debian" or not indexes:
+        raise Failed("this is no Debian with an archive whose packages are known: "
+                     "try apt-get update")
+    return suite, indexes[0], "".join(sha256(name) for name in indexes[1::2])
 
 
-def base_system(work, log):
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def base_system(log):
     """A tar of the suite's minimal system; from the cache, if that is good."""
     suite, site, index = archive()
     key = hashlib.sha256(f"{suite} {PACKAGES} {index}".encode()).hexdigest()[:12]
-    folder = CACHE / "debootstrap"
+    folder = CACHE / "mmdebstrap"
     tar, check = folder / f"{suite}-{key}.tar", folder / f"{suite}-{key}.sha256"
     if tar.is_file() and check.is_file():
         if sha256(tar) == check.read_text().strip():
             say(f"{suite} from the cache: {tar}")
             return tar
         say(f"{tar} is damaged: making it again")
-    room(folder, 2 << 30)
+    folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    say(f"debootstrap {suite} (about a minute)")
-    target = work / "debootstrap"
-    shutil.rmtree(target, ignore_errors=True)
-    call(log, "debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, target, site)
-    shutil.rmtree(target / "var/cache/apt")
+    say(f"mmdebstrap {suite} (a minute or more)")
     for old in folder.glob(f"{suite}-*"):
         old.unlink()
-    call(log, "tar", "-C", target, "--numeric-owner", "-cf", tar, ".")
+    call(log, "mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", suite, tar, site)
     check.write_text(sha256(tar) + "\n")
-    shutil.rmtree(target)
-    say(f"debootstrap: {tar.stat().st_size >> 20} MiB, {time.monotonic() - started:.0f} s")
+    say(f"mmdebstrap: {tar.stat().st_size >> 20} MiB, {time.monotonic() - started:.0f} s")
     return tar
 
 
@@ -83,7 +81,7 @@ def make_disk(work, package, selftests, files):
     root = work / "root"
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
-    call(log, "tar", "-C", root, "--numeric-owner", "-xf", base_system(work, log))
+    call(log, "tar", "-C", root, "--numeric-owner", "-xf", base_system(log))
     (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 1\n")
     shutil.copy(package, root / "root")
     started = time.monotonic()

@@ -6,10 +6,8 @@ set -eu
 cd "$(dirname "$0")/../.."
 failed=0
 git ls-files -co --exclude-standard '*.sh' .ci/run | xargs shellcheck -s sh || failed=1
-for file in $(git ls-files -co --exclude-standard '*.py'); do
-	python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$file" ||
-		failed=1
-done
+git ls-files -co --exclude-standard '*.py' | xargs pyflakes3 || failed=1
+mypy --config-file tests/lint/mypy.ini scripts tests || failed=1
 for file in $(git ls-files -co --exclude-standard); do
 	case $file in
 	*.patch | patches/cover-letter) continue ;;

@@ -19,7 +19,7 @@ cp -r "$out/linux-$BASE/arch/x86/kvm" "$copy/arch/x86"
 cp -r "$out/linux-$BASE/virt/kvm" "$copy/virt"
 for variant in pin drop-assertion; do
 	patch -s -p1 -d "$copy" <"$here/$variant.patch"
-	"$root/tests/transport/kvm_modules.sh" "$out" "$out/linux-$BASE" "$copy/arch/x86/kvm" "$work/$variant"
+	"$root/scripts/build/kvm_modules.sh" "$out" "$out/linux-$BASE" "$copy/arch/x86/kvm" "$work/$variant"
 done
 
 # Both at once: all that the second one does is wait.  It deadlocks after some ten

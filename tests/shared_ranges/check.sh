@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# shared_ranges.sh TREE [-b]: the selftests' list of shared ranges, on the host.
+# check.sh TREE [-b]: the selftests' list of shared ranges, on the host.
 #
 # Ten million random changes, with sanitizers, and once more with leaves so small
 # that most changes split or join some.  -b: measure, with a million ranges.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# transport.sh OUT: without KVM_CAP_COCO_EXITS, TDVMCALLs exit as in mainline.
+# check.sh OUT: without KVM_CAP_COCO_EXITS, TDVMCALLs exit as in mainline.
 #
 # The commit that lets software-protected VMs make TDVMCALLs adds nothing to what
 # mainline makes of them.  Builds the KVM modules of that commit, and compares its
@@ -19,7 +19,7 @@ rm -rf "$work"
 mkdir -p "$work"
 git -C "$tree" worktree prune
 git -C "$tree" worktree add -q --detach "$work/tree" "$commit"
-"$root/tests/transport/kvm_modules.sh" "$out" "$work/tree" "$work/tree/arch/x86/kvm" "$work/image"
+"$root/scripts/build/kvm_modules.sh" "$out" "$work/tree" "$work/tree/arch/x86/kvm" "$work/image"
 git -C "$tree" worktree remove --force "$work/tree"
 PYTHONPATH="$root" python3 -m scripts.machine.run --set transport --engine "amd intel" --build "$work/image" \
 	--init "$out/image/init" --run-dir "$work/run"

@@ -8,7 +8,7 @@ tree=$(readlink -f "$1")
 out=$(readlink -f "$2")
 export ARCH=x86_64
 python3 -m scripts.build.progress "kselftest-install" "$out/log/install.log" \
-	"$(dirname "$0")/kmake.sh" "$(dirname "$tree")" -C "$tree/tools/testing/selftests" \
+	"$(dirname "$0")/../build/kmake.sh" "$(dirname "$tree")" -C "$tree/tools/testing/selftests" \
 	O="$out/kselftest" TARGETS=kvm ARCH=x86 \
 	KHDR_INCLUDES="-isystem $out/kernel/usr/include" LDLIBS="-static -ldl -luuid" \
 	FORCE_TARGETS=1 INSTALL_PATH="$out/kselftest/install" install

@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""deb_config.py TREE O [KCONFIG]: the configuration of the kernel of make deb.
+"""config.py TREE O [KCONFIG]: the configuration of the kernel of make deb.
 
-KCONFIG, or the configuration of the running kernel, with configs/deb.config on top.
+KCONFIG, or the configuration of the running kernel, with deb.config on top.
 All that differs from what was given is said, or listed in a file if it is much.
 """
 import gzip
@@ -13,9 +12,9 @@ import sys
 from pathlib import Path
 
 from scripts.build import config
-from scripts.common import Failed, ROOT, run_main
+from scripts.common import Failed, run_main
 
-FRAGMENT = ROOT / "configs/deb.config"
+FRAGMENT = Path(__file__).with_name("deb.config")
 # Files that only the distribution has, and what to say instead of their names.
 FILES = {"CONFIG_SYSTEM_TRUSTED_KEYS": "", "CONFIG_SYSTEM_REVOCATION_KEYS": "",
          "CONFIG_SYSTEM_BLACKLIST_HASH_LIST": "",
@@ -117,7 +116,7 @@ def configure(tree, out, kconfig):
     for name, value in wanted.items():
         if (value, user.get(name)) == ("m", "y"):
             wanted[name] = "y"
-    say(f"{origin}, {len(user)} options, and {FRAGMENT.relative_to(ROOT)} on top")
+    say(f"{origin}, {len(user)} options, and {FRAGMENT.name} on top")
     changed = {**wanted, **without_foreign_files(tree, user)}
     text += "".join(f"{name}={value}\n" for name, value in changed.items())
     target.write_text(text)

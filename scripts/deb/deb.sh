@@ -23,7 +23,7 @@ export KDEB_PKGVERSION KDEB_CHANGELOG_DIST DEB_BUILD_PROFILES
 
 rm -f "$out"/*.deb "$out"/*.changes "$out"/*.buildinfo
 PYTHONPATH="$here/../.." python3 -m scripts.build.progress "build packages" "$out/log/deb.log" \
-	"$here/kmake.sh" "$(dirname "$tree")" -C "$tree" O="$out/kernel" bindeb-pkg
+	"$here/../build/kmake.sh" "$(dirname "$tree")" -C "$tree" O="$out/kernel" bindeb-pkg
 for package in "$out"/*.deb; do
 	echo "$package: $(($(stat -c %s "$package") >> 10)) KiB"
 done

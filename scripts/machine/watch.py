@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Boots machines, as many at once as there are CPUs, and watches them to their end."""
+import os
+import shutil
+import sys
+import time
+
+from scripts.machine.engines import ENGINES
+from scripts.machine.initrd import make_initrd
+from scripts.machine.ktap import tests_done
+from scripts.machine.machine import Machine
+from scripts.machine.plan import Test
+
+
+def boot(name, plan, args):
+    run_dir = args.run_dir / name
+    shutil.rmtree(run_dir, ignore_errors=True)
+    run_dir.mkdir(parents=True)
+    engine = name.removesuffix("-base").removesuffix("-again")
+    kernel = args.base if name.endswith("-base") else args.build
+    initrd = make_initrd(run_dir, plan, kernel, args.build, args.init, args.base, args.guest)
+    return Machine(run_dir, ENGINES[engine](run_dir, kernel / "bzImage", initrd))
+
+
+def run_all(plans, args, machines):
+    """Boot MACHINES, as many at once as there are CPUs, and watch them.
+
+    Returns name -> why it was stopped early."""
+    stopped, last, started = {}, 0.0, time.monotonic()
+    totals = {e: sum(isinstance(i, Test) for i in p) for e, p in plans.items()}
+    waiting, running = list(plans), {}
+    while waiting or running:
+        while waiting and len(running) < max(2, os.cpu_count() or 2):
+            name = waiting.pop(0)
+            running[name] = machines[name] = boot(name, plans[name], args)
+        time.sleep(0.2)
+        for engine, machine in list(running.items()):
+            if machine.ended():
+                machine.kill()
+                del running[engine]
+            elif machine.elapsed() > args.limit:
+                stopped[engine] = f"no end of plan after {args.limit:.0f} s"
+                machine.kill()
+                del running[engine]
+        state = "  ".join(f"{e} {tests_done(m.results())}/{totals[e]}"
+                          for e, m in machines.items() if e in plans)
+        elapsed = time.monotonic() - started
+        if sys.stdout.isatty():
+            print(f"\r  {state}  {elapsed:.0f} s ", end="", flush=True)
+        elif elapsed - last >= 30 or not (waiting or running):
+            last = elapsed
+            print(f"  {state}  {elapsed:.0f} s", flush=True)
+    if sys.stdout.isatty():
+        print()
+    return stopped
