@@ -8,9 +8,10 @@ TESTS     ?=
 BASE_ONLY ?=
 KDIR      ?=
 COMMITS   ?=
-# Of make mail: the version of the series, which patches, the upstream base.
+# A topic of the series, patches/TOPIC
+TOPIC     ?=
+# Of make mail: the version of the series and the upstream base.
 VERSION     ?=
-GROUP       ?=
 BASE_COMMIT ?=
 KCONFIG   ?=
 SEED      ?=
@@ -39,7 +40,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
-TARGETS := kselftest check check-full full fuzz soak pinning transport firmware shared-ranges compose bases refresh apply build base-build base-image base-tree \
+TARGETS := kselftest check check-full full fuzz soak pinning transport firmware shared-ranges compose topics mirror bases refresh apply build base-build base-image base-tree \
            debug-image debug debug-full kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
@@ -49,8 +50,8 @@ TARGETS := kselftest check check-full full fuzz soak pinning transport firmware 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "  make %-18s %s\n", $$1, $$2 }'
-	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  COMMITS=FIRST-LAST  KCONFIG=file  SEED=n  SECONDS=n'
-	@echo '         VERSION=N  GROUP=all|guest|host|selftests  BASE_COMMIT=ID  V=1  O=dir  BASE=7.2  KERNEL_SRC=...'
+	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  TOPIC=name  COMMITS=FIRST-LAST  KCONFIG=file  SEED=n  SECONDS=n'
+	@echo '         VERSION=N  BASE_COMMIT=ID  V=1  O=dir  BASE=7.2  KERNEL_SRC=...'
 
 deps: ## install the packages of scripts/packages/deps.list that are missing
 	@scripts/packages/deps.sh
@@ -109,14 +110,20 @@ shared-ranges: compose ## the selftests' list of shared ranges on the host, with
 compose: deps ## base + series as a git branch in build/linux-7.3 (BASE=7.2: build/7.2/linux-7.2)
 	@python3 -m scripts.series.compose $(O)
 
+topics: base-image ## each topic applies to the base with what it needs; alone, it builds
+	@python3 -m tests.topics.check $(O)
+
+mirror: compose ## the root's kernel files, Kconfig and MAINTAINERS are what the series makes
+	@python3 -m scripts.series.mirror $(O)
+
 bases: deps ## compose the series on every base that can be had now (half an hour)
 	@python3 -m scripts.series.bases $(O)
 
 refresh: deps ## commits in build/linux-7.3 back to patches/ and mirror files (BASE=7.2: to patches/v7.2/)
 	@python3 -m scripts.series.refresh $(O)
 
-apply: deps ## the series on a tree of yours: KDIR=~/linux
-	@python3 -m scripts.series.apply "$(KDIR)"
+apply: deps ## the series on a tree of yours: KDIR=~/linux (TOPIC=: that and what it needs)
+	@python3 -m scripts.series.apply "$(KDIR)" "$(TOPIC)"
 
 build: compose ## kernel, modules and selftests of the series
 	@scripts/build/build.sh $(TREE) $(O) $(CONFIG)
@@ -157,8 +164,8 @@ boot: options build ## boot one engine and run TESTS= on it
 shell: build ## an interactive shell on the amd engine (QEMU's console, Ctrl-A X ends it)
 	@scripts/machine/shell.sh $(O)/image
 
-checkpatch: compose ## checkpatch.pl --strict on every commit
-	@python3 -m tests.checkpatch.check $(TREE)
+checkpatch: compose ## checkpatch.pl --strict on every commit (TOPIC=)
+	@python3 -m tests.checkpatch.check $(TREE) "TOPIC=$(TOPIC)"
 
 w1: base-tree checkers ## W=1: warnings that the base does not have (also: sparse, clang, coccicheck)
 	@python3 -m tests.checkers.check $@ $(O)
@@ -178,12 +185,12 @@ configs: base-tree ## a table of configurations: each builds without a warning
 htmldocs: base-tree checkers ## the pages of the series as HTML: warnings that the base does not have
 	@python3 -m tests.checkers.check $@ $(O)
 
-bisect: compose ## every commit builds, boots and passes its tests (hours; COMMITS=FIRST-LAST)
-	@python3 -m tests.bisect.check $(O) $(COMMITS)
+bisect: compose ## every commit builds, boots and passes its tests (hours; COMMITS=FIRST-LAST TOPIC=)
+	@python3 -m tests.bisect.check $(O) "$(COMMITS)" "$(TOPIC)"
 
-mail: compose ## the series as checked mails in build/mail; sends nothing (VERSION=N GROUP= BASE_COMMIT=)
+mail: compose ## each topic as checked mails in build/mail/TOPIC; sends nothing (TOPIC= VERSION=N BASE_COMMIT=)
 	@scripts/packages/deps.sh deps-mail.list
-	@python3 -m scripts.mail.mail $(O) --version "$(VERSION)" --group "$(GROUP)" --base-commit "$(BASE_COMMIT)"
+	@python3 -m scripts.mail.mail $(O) --version "$(VERSION)" --topic "$(TOPIC)" --base-commit "$(BASE_COMMIT)"
 
 kselftest-install: build ## a tarball of the selftests for a host that runs the composed kernel
 	@scripts/deb/install.sh $(TREE) $(O)

@@ -40,12 +40,14 @@ def check_base():
 
 def git(tree, *args, check=True, env=None, stdin=None):
     """Run git in TREE and return its output; a failure carries git's own words."""
-    done = subprocess.run(["git", "-C", str(tree), *args], check=False, input=stdin,
-                          capture_output=True, text=True, errors="surrogateescape",
-                          env={**os.environ, **(env or {})})
-    if check and done.returncode:
-        raise Failed(f"git {args[0]} in {tree}: {(done.stderr or done.stdout).strip()[-800:]}")
-    return done.stdout if check else done
+    ran = subprocess.run(["git", "-C", str(tree), *args], check=False, capture_output=True,
+                         input=None if stdin is None else stdin.encode(errors="surrogateescape"),
+                         env={**os.environ, **(env or {})})
+    # Not text=True, which takes the carriage returns out of files.
+    out, err = (text.decode(errors="surrogateescape") for text in (ran.stdout, ran.stderr))
+    if check and ran.returncode:
+        raise Failed(f"git {args[0]} in {tree}: {(err or out).strip()[-800:]}")
+    return out if check else subprocess.CompletedProcess(args, ran.returncode, out, err)
 
 
 def committer(tree):

@@ -12,7 +12,7 @@ full=${2:-}
 log=$out/log
 mkdir -p "$log"
 rm -f "$log"/*.status "$log/check.state"
-passed=0 failed=0 skipped=0 number=0 total=11
+passed=0 failed=0 skipped=0 number=0 total=13
 [ -z "$full" ] || total=$((total + 16))
 started=$(date +%s)
 
@@ -57,10 +57,11 @@ step lint make lint
 step driver-tests make driver-tests
 if step build make build; then
 	state=$(python3 -m scripts.results.records "$out")
+	step mirror make mirror
 	step checkpatch make checkpatch
 	step uapi make uapi
 	step shared-ranges make shared-ranges
-	step base-image make base-image && step full make full
+	step base-image make base-image && step topics make topics && step full make full
 	step transport make transport
 	step debug-image make debug-image && step debug make debug
 	slow pinning make pinning

@@ -4,9 +4,12 @@ import os
 import subprocess
 
 from scripts.common import Failed
+from scripts.machine.clock import options
 from scripts.machine.machine import CMDLINE, need
 
 IPS = 200_000_000
+# Bochs counts the TSC up by one per instruction.
+TSC_KHZ = IPS // 1000
 
 RC = """\
 # The newest model that boots an unmodified kernel; it has EPT.
@@ -44,6 +47,7 @@ def bochs(run_dir, kernel, initrd, cmdline=CMDLINE, cpus=1):
     need("bochs", "bochs")
     need("grub-mkrescue", "grub-common")
     need("xorriso", "xorriso")
+    cmdline += f" {options(TSC_KHZ)}"
     iso = run_dir / "iso"
     (iso / "boot/grub").mkdir(parents=True)
     os.link(kernel, iso / "bzImage")

@@ -3,9 +3,15 @@
 import functools
 from typing import Callable
 
-from scripts.machine.bochs import bochs
+from scripts.machine.bochs import TSC_KHZ, bochs
 from scripts.machine.qemu import qemu
+from scripts.machine.tsc import host_khz
 
 # Bochs runs its CPUs in turn, in one thread: two cost twice the time and more.
 ENGINES: dict[str, Callable] = {"amd": qemu, "intel": bochs,
                                 "intel-smp": functools.partial(bochs, cpus=2)}
+
+
+def tsc_khz(machine):
+    """The rate of the TSC of MACHINE, say intel-base, in kHz."""
+    return host_khz() if machine.startswith("amd") else TSC_KHZ

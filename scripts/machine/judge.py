@@ -2,6 +2,8 @@
 """Verdicts: what a machine has reported against what its plan says of the base."""
 import dataclasses
 
+from scripts.machine.clock import clock_faults, rates
+from scripts.machine.engines import tsc_khz
 from scripts.machine.ktap import faults, parse
 from scripts.machine.machine import END_MARKER
 from scripts.machine.plan import Test, TRIES_AGAIN
@@ -61,9 +63,13 @@ def judge(engine, plan, machine, stopped, again=()):
                  for outcome, detail, seconds in runs]
     console = (machine.run_dir / "console").read_bytes()
     rows += [Row("kernel log", "FAILED", why=line) for line in splats(console, engine)]
+    rows += [Row("clock", "FAILED", why=line)
+             for line in clock_faults(console, raw, tsc_khz(engine))]
     if END_MARKER in raw:
         rows += [Row("KTAP", "FAILED", why=f"{machine.run_dir}/results: {line}")
                  for line in faults(raw)]
+        if not rates(console.decode(errors="replace").splitlines()):
+            rows.append(Row("clock", "FAILED", why="the console does not say the TSC's rate"))
     else:
         reason = stopped.get(engine, "the engine ended before the plan did")
         last = console.decode(errors="replace").splitlines()[-40:]

@@ -16,8 +16,8 @@ MAINLINE = {"quick", "full"}
 # How often one of those runs in a second machine, if it failed in the first.
 TRIES_AGAIN = 3
 # Those of ours that take minutes at most, on a kernel without checkers.
-OWN = {"own", "boots", "nodebug"}
-SETS = {"quick": {"all", "quick", "both", "transport"} | OWN,
+OWN = {"own", "boots", "nodebug", "long"}
+SETS = {"quick": {"all", "quick", "both", "transport"} | OWN - {"long"},
         "full": {"all", "quick", "full", "both", "transport", "deep"} | OWN,
         "debug": {"all", "own", "debug"},
         "debug-full": {"all", "quick", "own", "boots", "faults", "debug"},

@@ -33,7 +33,8 @@ INIT
 chmod +x "$work/root/init"
 (cd "$work/root" && find . | cpio --quiet -o -H newc -R 0:0 | gzip -1) >"$work/initrd"
 machine=$(cd "$(dirname "$0")/../.." && python3 -c 'from scripts.machine import qemu; print(*qemu.TCG, *qemu.AMD)')
+clock=$(cd "$(dirname "$0")/../.." && python3 -c 'from scripts.machine import clock, tsc; print(clock.options(tsc.host_khz()))')
 # shellcheck disable=SC2086 # a list of options
 qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
 	$machine -serial mon:stdio \
-	-kernel "$image/bzImage" -initrd "$work/initrd" -append "console=ttyS0,115200 panic=-1"
+	-kernel "$image/bzImage" -initrd "$work/initrd" -append "console=ttyS0,115200 panic=-1 $clock"

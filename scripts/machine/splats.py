@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a kernel prints when something is wrong with it."""
 import re
-from pathlib import Path
 
+from scripts.common import ROOT
 from scripts.machine.plan import EXPECTED
 
-PATTERNS = Path(__file__).with_name("kernel_splats.h")
+PATTERNS = ROOT / "tools/testing/selftests/kvm/lib/x86/kernel_splats.h"
 
 
 def patterns():

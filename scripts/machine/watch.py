@@ -38,8 +38,9 @@ def run_all(plans, args, machines):
             if machine.ended():
                 machine.kill()
                 del running[engine]
-            elif machine.elapsed() > args.limit:
-                stopped[engine] = f"no end of plan after {args.limit:.0f} s"
+            elif machine.is_over(args.limit):
+                stopped[engine] = (f"no end of plan after {args.limit:.0f} s; "
+                                   f"it got {machine.got():.0f} s of {machine.elapsed():.0f}")
                 machine.kill()
                 del running[engine]
         state = "  ".join(f"{e} {tests_done(m.results())}/{totals[e]}"

@@ -6,7 +6,8 @@ import subprocess
 import tempfile
 import time
 
-from scripts.common import Failed, git, ROOT
+from scripts.common import Failed, ROOT, git
+from scripts.mail.topic import Worktree
 
 LIMIT = "900"
 STARTED = time.monotonic()
@@ -43,54 +44,26 @@ def received(worktree, mail, count, env):
     return mail / "b4/series.mbx"
 
 
-def applied(worktree, mbox, patches, mine, env):
-    """Apply the mails to the base, between the patches that they leave out."""
-    if patches == mine:
-        boxes = [mbox]
-    else:
-        parts = mbox.parent / "parts"
-        parts.mkdir()
-        git(worktree, "mailsplit", f"-o{parts}", str(mbox))
-        ours = iter(sorted(parts.iterdir()))
-        boxes = []
-        for number, commit in enumerate(patches, 1):
-            if commit in mine:
-                boxes.append(next(ours))
-                continue
-            boxes.append(mbox.parent / f"other-{number:04}.patch")
-            boxes[-1].write_bytes(subprocess.run(
-                ["git", "-C", worktree, "format-patch", "-1", "--stdout", commit], check=True,
-                capture_output=True, env={**os.environ, **env}).stdout)
-    git(worktree, "am", "--quiet", *map(str, boxes), env=env)
-    return git(worktree, "rev-parse", "HEAD^{tree}").strip()
-
-
 def say(text):
     print(f"mail: {text}, {time.monotonic() - STARTED:.0f} s", flush=True)
 
 
-def check(tree, mail, mails, patches, mine, env):
-    """Threading and completeness by b4, the tree by git am, the form by checkpatch."""
+def check(tree, mail, mails, own, env):
+    """Threading and completeness by b4, the tree by git am, the form by checkpatch.
+
+    OWN are the commits that the mails were made of."""
     with open(mail / "series.mbox", "wb") as mbox:
         for path in mails:
             mbox.write(path.read_bytes())
-    worktree = mail / "worktree"
-    git(tree, "worktree", "prune")
-    git(tree, "worktree", "add", "-q", "--detach", "--no-checkout", str(worktree), "base",
-        env=env)
-    try:
-        # git am writes those files that it changes, none of the 96,000 others.
-        git(worktree, "sparse-checkout", "init", env=env)
-        git(worktree, "checkout", "-q", env=env)
-        mbox = received(worktree, mail, len(mine), env)
-        say(f"b4 am: {len(mine)} of {len(mine)} patches, one thread")
-        got = applied(worktree, mbox, patches, mine, env)
-    finally:
-        git(tree, "worktree", "remove", "--force", str(worktree))
-    want = git(tree, "rev-parse", f"{patches[-1]}^{{tree}}").strip()
+    with Worktree(tree, mail / "worktree", f"{own[0]}^") as worktree:
+        mbox = received(worktree, mail, len(own), env)
+        say(f"b4 am: {len(own)} of {len(own)} patches, one thread")
+        git(worktree, "am", "--quiet", str(mbox), env=env)
+        got = git(worktree, "rev-parse", "HEAD^{tree}").strip()
+    want = git(tree, "rev-parse", f"{own[-1]}^{{tree}}").strip()
     if got != want:
-        raise Failed(f"the mails in {mail} give tree {got}, not {want}: they are not the series")
-    say(f"git am: they give tree {got[:12]}, which is the series'")
+        raise Failed(f"the mails in {mail} give tree {got}, not {want}: they are not the topic")
+    say(f"git am: they give tree {got[:12]}, which is the topic's")
     for done in range(1, len(mails), 20):
         run(ROOT, env, "python3", "-m", "tests.checkpatch.check", tree, *mails[done:done + 20])
-        say(f"checkpatch: {min(done + 19, len(mine))} of {len(mine)} mails, sign-off included")
+        say(f"checkpatch: {min(done + 19, len(own))} of {len(own)} mails, sign-off included")

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from scripts.series import base
-from scripts.common import BASE, Failed, git, ROOT
+from scripts.common import BASE, Failed, ROOT, git
+from scripts.series.archive import facts
 
 # Top-level domains that no mail reaches (RFC 2606, RFC 6762, and what is used in homes).
 LOCAL = {"localhost", "localdomain", "local", "lan", "home", "internal", "invalid", "test",
@@ -30,8 +30,8 @@ def upstream(tree, given, kernel_src):
     """The commit that the mails name as their base: others have it, the import nobody."""
     source = Path(kernel_src).expanduser() if kernel_src else None
     clone = source if source and (source / ".git").exists() else None
-    tag = base.facts()["tag"][0]
-    commit = given or base.facts().get("commit", [""])[0]
+    tag = facts()["tag"][0]
+    commit = given or facts().get("commit", [""])[0]
     if not commit and clone:
         commit = git(clone, "rev-parse", "-q", "--verify", f"{tag}^{{commit}}",
                      check=False).stdout.strip()

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One patch and the files that it Adds as one commit of a kernel tree."""
-import os
 import re
 from pathlib import Path
 
-from scripts.common import BASE, Failed, MAIN, ROOT, committer, git
+from scripts.common import BASE, Failed, MAIN, committer, git
 
 
 def where_it_fails(tree, patch):
@@ -30,14 +29,14 @@ def apply_patch(tree, patch, version, three_way=True):
                      ("try make refresh or KERNEL_SRC=" if BASE == MAIN else
                       f"for an override, cherry-pick the rest of the commits there from the tree of "
                       f"{MAIN} (git fetch), and make refresh BASE={BASE}"))
-    for path, content in patch.files.items():
+    for path, (content, mode) in patch.files.items():
         target = Path(tree) / path
         if target.exists():
             git(tree, "reset", "-q", "--hard", "HEAD~1")
             raise Failed(f"patches/{patch.name} Adds {path}, which the kernel already has")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-        target.chmod(0o755 if os.access(ROOT / path, os.X_OK) else 0o644)
+        target.chmod(int(mode[-3:], 8))
     if patch.override and patch.adds:
         done = git(tree, "apply", *[f"--include={path}" for path in patch.adds],
                    str(patch.path), check=False)

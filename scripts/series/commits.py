@@ -10,12 +10,16 @@ from scripts.series.topics import PATCHES
 
 FORMAT = ("--patch", "--full-index", "--no-renames", "--no-color", "--no-ext-diff",
           "--src-prefix=a/", "--dst-prefix=b/")
+# No setting of the user's changes what is written.
+NO_SETTINGS = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
 
 
 def finished(tree):
     """The commits of the series, if they are fit to be written."""
     if not tree.record.exists():
         raise Failed(f"there is no {tree.path}: make compose first")
+    if tree.half_way():
+        raise Failed(f"a rebase or git am is in progress in {tree.path}: git rebase --continue first")
     if git(tree.path, "status", "--porcelain"):
         raise Failed(f"{tree.path} has uncommitted changes: commit them first, e.g. git commit "
                      "--fixup=COMMIT and git rebase -i --autosquash base")
@@ -79,7 +83,8 @@ def as_patch(tree, commit, adds):
     subject = subject_of(tree, commit)
     text = git(tree, "format-patch", "--stdout", "--keep-subject", "--no-signature",
                "--zero-commit", "--no-numbered", "--no-base", *FORMAT,
-               f"{commit}^..{commit}", "--", ".", *[f":(exclude){path}" for path in adds])
+               f"{commit}^..{commit}", "--", ".", *[f":(exclude){path}" for path in adds],
+               env=NO_SETTINGS)
     if "\ndiff --git " not in text:
         raise Failed(f"commit '{subject}' changes no file that the kernel already has: add a "
                      "hook (a Makefile, Kconfig, index.rst or MAINTAINERS line)")

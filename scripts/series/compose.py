@@ -14,6 +14,7 @@ import time
 from scripts.common import Failed, git, run_main
 from scripts.series import base, mirror, patches as series
 from scripts.series.commit import apply_patch
+from scripts.series.commits import FORMAT, NO_SETTINGS
 from scripts.series.tree import Tree
 
 
@@ -41,7 +42,8 @@ def write_mbox(tree, path):
     part = path.with_suffix(".part")
     with open(part, "wb") as out:
         subprocess.run(["git", "-C", tree.path, "format-patch", "--stdout", "--no-signature",
-                        "--full-index", "--no-renames", "base..series"], stdout=out, check=True)
+                        *FORMAT, "base..HEAD"], stdout=out, check=True,
+                       env={**os.environ, **NO_SETTINGS})
     part.rename(path)
 
 
@@ -73,16 +75,16 @@ def compose(build, kernel_src):
         tree.state["applied"] = applied[:same]
         git(tree.path, "reset", "--quiet", "--hard", tree.composed_head())
         tree.save()
+    names = [patch.topic for patch in patches]
+    tree.mark_topics(names)
     for number, patch in enumerate(patches[same:], same + 1):
         commit = apply_patch(tree.path, patch, tree.state["version"])
         tree.state["applied"].append({"patch": patch.name, "key": keys[number - 1],
                                       "commit": commit})
         tree.save()
         print(f"compose: [{number}/{len(patches)}] {patch.name}", flush=True)
-    tree.mark_topics([patch.topic for patch in patches])
-    mbox = tree.path.with_name("series.mbox")
-    if same < len(patches) or not mbox.exists():
-        write_mbox(tree, mbox)
+    tree.mark_topics(names)
+    write_mbox(tree, tree.path.with_name("series.mbox"))
     mirror.check_files(tree.path)
     print(f"compose: {len(patches)} commits on {tree.state['version']} in {tree.path}, "
           f"{len(patches) - same} applied now, tree "

@@ -18,6 +18,10 @@ def check_files(tree):
     paths = series.mirror_files()
     if BASE != MAIN or not paths:
         return
+    for path in git(tree, "diff", "--no-renames", "--diff-filter=A", "--name-only", "-z", "base",
+                    "HEAD").split("\0")[:-1]:
+        if path not in paths:
+            raise Failed(f"{path} is in {tree} at HEAD, but not here: make refresh writes it")
     listed = git(tree, "ls-tree", "-r", "-z", "HEAD", "--", *paths).split("\0")[:-1]
     want = {line.split("\t")[1]: line.split()[2] for line in listed}
     have = git(tree, "hash-object", "--no-filters", *[str(ROOT / path) for path in paths]).split()

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The part of refresh for a base other than MAIN: patches/v7.2/ from the tree there."""
-import os
 import tempfile
 
-from scripts.common import BASE, Failed, MAIN, ROOT, git
+from scripts.common import BASE, Failed, MAIN, git
 from scripts.series import commits as made, patches as series
 from scripts.series.topics import PATCHES
 
@@ -13,10 +12,9 @@ def with_added(tree, commit, patch):
     with tempfile.TemporaryDirectory() as temp:
         env = {"GIT_INDEX_FILE": f"{temp}/index"}
         git(tree, "read-tree", f"{commit}^", env=env)
-        for path, content in patch.files.items():
+        for path, (content, mode) in patch.files.items():
             blob = git(tree, "hash-object", "-w", "--no-filters", "--stdin",
                        stdin=content.decode(errors="surrogateescape")).strip()
-            mode = "100755" if os.access(ROOT / path, os.X_OK) else "100644"
             git(tree, "update-index", "--add", "--cacheinfo", f"{mode},{blob},{path}", env=env)
         return git(tree, "write-tree", env=env).strip()
 

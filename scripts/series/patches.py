@@ -12,7 +12,6 @@ also have hunks for the new files that its commit Adds; they are applied to the
 copies.  Its line "Replaces: SHA256" names the patch that it was made for.
 """
 import hashlib
-import os
 import re
 
 from scripts.common import BASE, Failed, MAIN, ROOT
@@ -50,8 +49,8 @@ class Patch:
     def key(self):
         """Changes when anything of this commit changes."""
         digest = hashlib.sha256(self.text)
-        for path, content in self.files.items():
-            digest.update(f"{path} {os.access(ROOT / path, os.X_OK)}".encode())
+        for path, (content, mode) in self.files.items():
+            digest.update(f"{path} {mode == '100755'}".encode())
             digest.update(content)
         return digest.hexdigest()
 

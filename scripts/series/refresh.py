@@ -42,16 +42,15 @@ def drop_others(names):
     changed = []
     for path in sorted(PATCHES.rglob("*.patch")):
         name = str(path.relative_to(PATCHES))
-        base = re.match(r"v[\d.]+/", name)
-        plain = name[base.end():] if base else name
+        base, plain = re.findall(r"^(v[\d.]+/)?(.*)", name)[0]
         again = [other for other in names if slug(other) == slug(plain)]
-        if plain in names or len(again) > 1:
+        if plain in names:
             continue
-        if base and again:
-            target = PATCHES / (base[0] + again[0])
+        target = PATCHES / (base + again[0]) if base and len(again) == 1 else path
+        if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             path.rename(target)
-            changed.append(f"patches/{base[0]}{again[0]} (was {name})")
+            changed.append(f"patches/{base}{again[0]} (was {name})")
         elif not base:
             path.unlink()
             changed.append(f"patches/{name} (deleted)")
@@ -82,7 +81,7 @@ def refresh(tree, commits):
 def check_derived(tree, patches, applied):
     """What compose will derive is what the commits add."""
     for patch, item in zip(patches, applied):
-        for path, content in patch.files.items():
+        for path, (content, _) in patch.files.items():
             if BASE == MAIN and git(tree, "show", f"{item['commit']}:{path}") != content.decode(
                     errors="surrogateescape"):
                 raise Failed(f"{path} as patches/{patch.name} adds it cannot be derived from the "

@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from scripts.common import BASE, Failed, git
 from scripts.series.cache import room
@@ -16,7 +17,8 @@ class Tree:
     def __init__(self, build):
         self.path = Path(build) / f"linux-{BASE}"
         self.record = self.path / ".git/kvm-coco.json"
-        self.state = {"layout": LAYOUT, "base": None, "version": None, "applied": []}
+        self.state: dict[str, Any] = {"layout": LAYOUT, "base": None, "version": None,
+                                      "applied": []}
         if self.record.exists():
             self.state = json.loads(self.record.read_text())
         if self.state.get("layout") != LAYOUT:
@@ -36,11 +38,14 @@ class Tree:
         applied = self.state["applied"]
         return applied[-1]["commit"] if applied else self.state["base"]
 
+    def half_way(self):
+        return any((self.path / ".git" / name).exists() for name in ("rebase-merge", "rebase-apply"))
+
     def unsaved(self):
         """What compose would overwrite, in words; empty if nothing."""
         if git(self.path, "rev-parse", "HEAD").strip() != self.composed_head():
             return "commits that make refresh has not seen"
-        if (self.path / ".git/rebase-merge").exists() or (self.path / ".git/rebase-apply").exists():
+        if self.half_way():
             return "a rebase or git am in progress"
         dirty = git(self.path, "status", "--porcelain").splitlines()
         return f"uncommitted changes, the first: {dirty[0].strip()}" if dirty else ""
@@ -66,11 +71,15 @@ class Tree:
               f"{time.monotonic() - started:.0f} s")
 
     def mark_topics(self, names):
-        """Branch topic/NAME is the last commit of topic NAME; NAMES has one for each commit."""
-        ends = {name: item["commit"] for name, item in zip(names, self.state["applied"])}
+        """Branch topic/NAME is the last commit of topic NAME; NAMES has one for each commit.
+
+        A topic of which not all is applied has no branch."""
+        applied = self.state["applied"]
+        ends = {name: item["commit"] for name, item in zip(names, applied)
+                if name not in names[len(applied):]}
         lines = [f"update refs/heads/topic/{name} {commit}" for name, commit in ends.items()]
         lines += [f"delete {ref}" for ref in self.topic_branches() if ref[17:] not in ends]
-        git(self.path, "update-ref", "--stdin", stdin="\n".join(lines) + "\n")
+        git(self.path, "update-ref", "--stdin", stdin="".join(f"{line}\n" for line in lines))
 
     def topic_branches(self):
         return git(self.path, "for-each-ref", "--format=%(refname)", "refs/heads/topic/").split()

@@ -13,11 +13,11 @@ def kernel_version(tree):
     if not makefile.is_file() or not (Path(tree) / "arch/x86/kvm").is_dir():
         raise Failed(f"{tree} is no kernel tree: it has no Makefile or no arch/x86/kvm")
     head = makefile.read_text(errors="replace")[:2000]
-    numbers = [re.search(rf"^{key} = *(\d+)$", head, re.M)
-               for key in ("VERSION", "PATCHLEVEL", "SUBLEVEL")]
-    if not all(numbers):
+    numbers = [number for key in ("VERSION", "PATCHLEVEL", "SUBLEVEL")
+               for number in re.findall(rf"^{key} = *(\d+)$", head, re.M)[:1]]
+    if len(numbers) != 3:
         raise Failed(f"{makefile} does not tell the kernel's version")
-    return tuple(int(n[1]) for n in numbers)
+    return tuple(map(int, numbers))
 
 
 def check_version(found, what):

@@ -13,7 +13,7 @@
 
 #include "kvm_util.h"
 #include "linux_guest.h"
-#include "sev_linux_guest.h"
+#include "linux_guest_sev.h"
 #include "test_util.h"
 
 #define MAX_SECONDS	270
@@ -52,7 +52,7 @@ static void boot(bool is_sev, const char *label, const char *kernel, const char 
 		.nr_files = module ? 2 : 1,
 		.nr_vcpus = 1,
 	};
-	struct sev_linux_guest *sev = NULL;
+	struct linux_guest_sev *sev = NULL;
 	struct linux_guest *guest;
 	enum linux_guest_end end;
 	struct timespec start;
@@ -61,7 +61,7 @@ static void boot(bool is_sev, const char *label, const char *kernel, const char 
 	linux_guest_program(init, sizeof(init), "guest_init");
 	files[0].host_path = init;
 	if (is_sev)
-		sev = sev_linux_guest_create(&params);
+		sev = linux_guest_sev_create(&params);
 	guest = is_sev ? sev->guest : linux_guest_create(&params);
 	guest->line = note_userspace;
 	userspace_at = (struct timespec) {};
@@ -77,7 +77,7 @@ static void boot(bool is_sev, const char *label, const char *kernel, const char 
 	print_results(guest, label);
 	fflush(stdout);
 	if (is_sev)
-		sev_linux_guest_free(sev);
+		linux_guest_sev_free(sev);
 	else
 		linux_guest_free(guest);
 }

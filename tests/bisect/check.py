@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""check.py OUT [FIRST-LAST]: every commit of the series builds, boots and passes.
+"""check.py OUT [FIRST-LAST] [TOPIC]: every commit of the series builds, boots and passes.
 
 A commit is built without a warning and booted on engine amd, where the tests run
 that exist by then.  What has passed is kept in the cache, by content: a commit whose
@@ -8,65 +8,18 @@ passed with the same kernel and program.  So an interrupted run goes on where it
 """
 import argparse
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from scripts.build import config
-from scripts.build.progress import first_error
 from scripts.machine.initrd import source
 from scripts.machine.judge import judge, reasons
 from scripts.machine.plan import OWN, read_expected
 from scripts.machine.watch import run_all
 from scripts.results.passed import PASSED, digest, has_passed, remember
 from scripts.common import BASE, Failed, git, run_main, ROOT
-
-FRAGMENTS = [ROOT / "configs/kvm.config", ROOT / "configs/series.config"]
-
-
-def fragments(tree, out):
-    """The configuration, without the options that come with later commits."""
-    kept = []
-    for line in FRAGMENTS[1].read_text().splitlines():
-        symbol = re.match(r"CONFIG_(\w+)=", line)
-        if not symbol or config.depends_on(tree, symbol[1]) is not None:
-            kept.append(line)
-    own = out / "series.config"
-    own.write_text("\n".join(kept) + "\n")
-    return [FRAGMENTS[0], own]
-
-
-def drop_later_programs(tree, out):
-    """A run that was interrupted may have left programs of later commits."""
-    for directory in (".", "x86"):
-        sources = tree / "tools/testing/selftests/kvm" / directory
-        for file in (out / "selftests" / directory).glob("*"):
-            if file.is_file() and not file.suffix and not (sources / f"{file.name}.c").is_file():
-                file.unlink()
-
-
-def build(tree, out):
-    """Why it does not build, or nothing."""
-    drop_later_programs(tree, out)
-    done = subprocess.run([ROOT / "scripts/build/build.sh", tree, out, *fragments(tree, out)],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          errors="replace", check=False)
-    said = done.stdout + done.stderr
-    (out / "log/build.log").write_text(said)
-    if done.returncode:
-        log = re.search(r"all of it is in (.+)", said)
-        lines = (said + (Path(log[1]).read_text(errors="replace") if log else "")).splitlines()
-        number = first_error(lines)
-        return f"see {out}/log/build.log" if number is None else lines[number].strip()
-    # Mainline's own programs may warn; those of the series must not.
-    ours = set(git(tree, "diff", "--name-only", "base", "HEAD").split())
-    for line in (out / "log/selftests.log").read_text(errors="replace").splitlines():
-        file = re.match(r"(?:\S*tools/testing/selftests/kvm/)?(\S+\.[ch]):\d+.* warning: ", line)
-        if file and f"tools/testing/selftests/kvm/{file[1]}" in ours:
-            return line.strip()
-    return ""
-
+from scripts.series import patches, topics
+from tests.bisect.build import FRAGMENTS, build, fragments
 
 def available(plan, image):
     """PLAN without the programs and modules that come with later commits."""
@@ -84,9 +37,7 @@ def available(plan, image):
             kept.append(item)
         elif (image / "selftests" / item.name).is_file():
             if item.name == "x86/kvm_kunit_test":
-                program = (image / "selftests" / item.name).read_bytes()
-                item.args = [a for a in item.args if a.encode() in suites
-                             and a.encode() in program]
+                item.args = [a for a in item.args if a.encode() in suites]
             for i in reversed(range(len(item.args) - 1)):
                 if item.args[i] == "-m" and Path(item.args[i + 1]).stem not in modules:
                     del item.args[i:i + 2]
@@ -134,15 +85,27 @@ def test(out, commit):
     return len(keys), known, reasons("amd", rows)
 
 
-def main(out, which):
+def chosen(which, topic, last):
+    """The first and the last of LAST commits that COMMITS= and TOPIC= leave."""
+    first = 1
+    if topic:
+        known = topics.read()
+        topics.check_name(known, topic)
+        of_topic = [patch.topic for patch in patches.load()]
+        first = of_topic.index(topic) + 1
+        last = first + of_topic.count(topic) - 1
+    if not which:
+        return first, last
+    found = re.fullmatch(r"(\d+)(?:-(\d+))?", which)
+    if not found or not first <= int(found[1]) <= int(found[2] or found[1]) <= last:
+        raise Failed(f"COMMITS={which}: give N or FIRST-LAST, of {first}-{last}")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def main(out, which="", topic=""):
     series = out / f"linux-{BASE}"
     commits = git(series, "rev-list", "--reverse", "base..series").split()
-    first, last = 1, len(commits)
-    if which:
-        found = re.fullmatch(r"(\d+)(?:-(\d+))?", which)
-        if not found or not 1 <= int(found[1]) <= int(found[2] or found[1]) <= last:
-            raise Failed(f"COMMITS={which}: give N or FIRST-LAST, of 1-{last}")
-        first, last = int(found[1]), int(found[2] or found[1])
+    first, last = chosen(which, topic, len(commits))
     work = out / "bisect"
     tree = work / f"linux-{BASE}"
     (work / "log").mkdir(parents=True, exist_ok=True)
@@ -161,7 +124,7 @@ def main(out, which):
             said = "passed before"
         else:
             git(tree, "checkout", "-q", "--detach", commit)
-            said, why = build(tree, work), []
+            said, why = build(tree, work, fragments(tree, work)), []
             if said:
                 said, why = f"DOES NOT BUILD: {said}", [said]
             else:
@@ -179,4 +142,4 @@ def main(out, which):
 
 
 if __name__ == "__main__":
-    run_main("bisect", lambda: main(Path(sys.argv[1]).resolve(), (sys.argv[2:] or [""])[0]))
+    run_main("bisect", lambda: main(Path(sys.argv[1]).resolve(), *sys.argv[2:]))

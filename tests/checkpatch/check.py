@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""check.py TREE [MAIL...]: checkpatch --strict on every commit of the series, or on mails.
+"""check.py TREE [TOPIC=NAME | MAIL...]: checkpatch --strict on every commit of the series, or on mails.
 
 A commit that has passed the same checkpatch, by content, is not checked again.
 """
@@ -12,10 +12,12 @@ from pathlib import Path
 
 from scripts.results.passed import digest, has_passed, remember
 from scripts.common import Failed, git, run_main
+from scripts.series import patches, topics
 
 # FILE_PATH_CHANGES asks for MAINTAINERS in each patch that adds a file; the series has
 # one entry, in its last patch.
-IGNORE = ["FILE_PATH_CHANGES"]
+# UNKNOWN_COMMIT_ID looks for the commits of Fixes: in the composed tree, which has no history.
+IGNORE = ["FILE_PATH_CHANGES", "UNKNOWN_COMMIT_ID"]
 # Whoever mails the series signs it off, not its makers.
 IGNORE_IN_COMMITS = ["MISSING_SIGN_OFF"]
 ALLOWED = re.compile(
@@ -62,14 +64,25 @@ def check_commit(tree, commit, decided):
     return False, said
 
 
-def main(tree, *mails):
-    if mails:
-        bad = checkpatch(tree, mails, IGNORE)
-        print("\n".join(bad))
-        return 1 if bad else 0
+def commits_of(tree, topic):
+    """The commits of the series, or of one TOPIC of it."""
     commits = git(tree, "rev-list", "--reverse", "base..HEAD").split()
     if not commits:
         raise Failed(f"the series in {tree} is empty")
+    if not topic:
+        return commits
+    topics.check_name(topics.read(), topic)
+    of_topic = [patch.topic for patch in patches.load()]
+    return [commit for commit, name in zip(commits, of_topic) if name == topic]
+
+
+def main(tree, *mails):
+    topic = mails[0].removeprefix("TOPIC=") if mails and mails[0].startswith("TOPIC=") else ""
+    if mails and not mails[0].startswith("TOPIC="):
+        bad = checkpatch(tree, mails, IGNORE)
+        print("\n".join(bad))
+        return 1 if bad else 0
+    commits = commits_of(tree, topic)
     decided = rules(tree)
     before = bad = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:

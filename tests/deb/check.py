@@ -19,7 +19,7 @@ from tests.deb.root import make_disk, say
 LIMIT = 900
 # As a user would load them; the parameter stands for a host with SNP.
 MODULES = ["kvm_amd force_snp_safe_pages=1", "snp_page_test", "snp_psc_test"]
-TESTS = ["svm_snp_page_test", "map_gpa_test", "tdvmcall_test", "migration_control_test",
+TESTS = ["svm_snp_page_test", "map_gpa_test", "tdvmcall_test", "migration_control_exit_test",
          "guest_boot_test"]
 
 

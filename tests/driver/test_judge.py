@@ -20,12 +20,16 @@ def report(lines, end=True):
     return b"KTAP version 1\n1..%d\n%s%s" % (count, lines, b"# end of plan\n" if end else b"")
 
 
+CLOCK = b"[ 0.0] tsc: Detected 2000.000 MHz processor\n"
+
+
 class Verdicts(unittest.TestCase):
     """What makes a run fail."""
 
-    def judged(self, lines, expect="pass", console=b"", end=True):
-        with tempfile.TemporaryDirectory() as temp:
-            (Path(temp) / "console").write_bytes(console)
+    def judged(self, lines, expect="pass", console=b"", end=True, clock=CLOCK):
+        with (tempfile.TemporaryDirectory() as temp,
+              unittest.mock.patch("scripts.machine.judge.tsc_khz", lambda _: 2000000)):
+            (Path(temp) / "console").write_bytes(clock + console)
 
             class Machine:
                 run_dir = Path(temp)
@@ -98,6 +102,19 @@ class Verdicts(unittest.TestCase):
                      b"[ 1.0] Kernel panic - not syncing", b"[ 1.0] UBSAN: shift-out-of-bounds",
                      b"[ 1.0] WARNING: possible circular locking dependency detected"):
             self.assertIn("FAILED", self.judged(ok, console=line + b"\n")[0], line)
+
+    def test_a_clock_that_is_measured_or_wrong_fails(self):
+        ok = b"ok 1 selftests: kvm: x86/a_test\n"
+        guest = b"# # guest clock: [ 0.0] tsc: Detected 1999.999 MHz processor\n"
+        for lines, clock, words in ((ok, CLOCK.replace(b"2000", b"1999"), "clock: [ 0.0] tsc: Det"),
+                                    (ok, CLOCK + b"Refined TSC calibration\n", "clock: Refined"),
+                                    (ok, b"", "does not say the TSC's rate"),
+                                    (guest + ok, CLOCK, "clock: a guest: ")):
+            verdicts, why = self.judged(lines, clock=clock)
+            self.assertEqual(verdicts, ["pass", "FAILED"])
+            self.assertIn(words, why)
+        # Of a machine that ended early, it may be too early.
+        self.assertEqual(self.judged(ok, clock=b"", end=False)[0], ["pass", "FAILED"])
 
 
 class Reports(unittest.TestCase):

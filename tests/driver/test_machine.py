@@ -8,6 +8,8 @@ import threading
 import xml.etree.ElementTree
 from pathlib import Path
 
+from scripts.common import ROOT
+from scripts.machine.splats import PATTERNS
 from tests.driver.sandbox import Sandbox
 
 
@@ -20,6 +22,9 @@ class Engine(Sandbox):
             (self.temp / name).mkdir(parents=True)
         for name in ("selftests/x86/fix_hypercall_test", "modules/kvm-amd.ko", "bzImage", "init"):
             (self.temp / name).write_text("")
+        patterns = self.repo / PATTERNS.relative_to(ROOT)
+        patterns.parent.mkdir(parents=True)
+        shutil.copy(PATTERNS, patterns)
         self.fake("modinfo", "")
         self.pid_file = self.temp / "pid"
         self.command = [sys.executable, "-m", "scripts.machine.run", "--build", self.temp, "--init",
@@ -27,9 +32,14 @@ class Engine(Sandbox):
                         "--tests", "fix_hypercall_test"]
         self.env["PATH"] = self.path
 
+    # A kernel says the TSC's rate that it is given.
+    CLOCK = ("a=$*; k=${a#*tsc_early_khz=}; k=${k%% *}; m=${k%???}\n"
+             "echo tsc: Detected $m.${k#$m} MHz processor >console")
+
     def fake_qemu(self, text):
         run_dir = self.temp / "run/amd"
-        self.fake("qemu-system-x86_64", f"cd {run_dir}; echo $$ >{self.pid_file}; {text}")
+        self.fake("qemu-system-x86_64",
+                  f"cd {run_dir}; echo $$ >{self.pid_file}; {self.CLOCK}; {text}")
 
     def alive(self):
         return Path(f"/proc/{self.pid_file.read_text().strip()}/exe").exists()
@@ -53,6 +63,12 @@ class Engine(Sandbox):
         self.bad(self.call(*self.command), "Kernel panic", "ended before the plan",
                  "0 passed, 3 failed")
 
+    def test_a_clock_that_is_not_what_it_was_given(self):
+        for said, why in (("tsc: Detected 1.000 MHz TSC", "tsc: Detected 1.000 MHz TSC, not "),
+                          ("", "the console does not say the TSC's rate")):
+            self.fake_qemu(f"echo '{said}' >console; {self.RESULT}; {self.END}")
+            self.bad(self.call(*self.command), f"amd: clock: {why}", "1 passed, 1 failed")
+
     def test_the_base_runs_what_both_kernels_pass(self):
         base = self.temp / "base"
         (base / "modules").mkdir(parents=True)
@@ -66,6 +82,7 @@ class Engine(Sandbox):
         self.fake("grub-mkrescue", 'cp "$3/bzImage" "$(dirname "$2")/booted"')
         result = "selftests: kvm: x86/vmx_feature_msrs_test"
         self.fake("bochs", f'cd "$(dirname "$3")"; '
+                           "echo tsc: Detected 200.000 MHz TSC >console; "
                            f'echo "KTAP version 1\n1..2\nok 1 {result}\nok 2 {result}" >results\n'
                            "echo '# end of plan' >>results")
         out = self.good(self.call(*self.command[:-4], "--engine", "intel", "--set", "full", "--base",
@@ -80,7 +97,8 @@ class Engine(Sandbox):
         """A run of TEST with result FIRST, in a second machine SECOND, the first of COUNT."""
         (self.temp / f"selftests/x86/{test}").write_text("")
         self.fake("qemu-system-x86_64", f"""
-            for a; do case $a in file:*/results) cd "$(dirname "${{a#file:}}")" ;; esac; done
+            for a; do case $a in file:*/console) cd "$(dirname "${{a#file:}}")" ;; esac; done
+            {self.CLOCK}
             case $PWD in *-again) r='{second}' n={count} ;; *) r='{first}' n=1 ;; esac
             echo "KTAP version 1\n1..$n\n$r 1 selftests: kvm: x86/{test} # exit=254" >results; {then}""")
         return self.call(*self.command[:-1], test)
@@ -117,7 +135,7 @@ class Engine(Sandbox):
     def test_a_splat_of_either_machine_counts(self):
         for machine in ("amd", "amd-again"):
             out = self.second_run("not ok", "ok", then=f"case $PWD in */{machine}) "
-                                  f"echo BUG: x >console ;; esac; {self.END}")
+                                  f"echo BUG: x >>console ;; esac; {self.END}")
             self.bad(out, "1 passed, 1 failed", f"{machine}: kernel log: BUG: x")
 
     def test_interrupt_and_terminate_leave_nothing_running(self):

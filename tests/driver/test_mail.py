@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """make mail: what it refuses, and that its mails are the series and go nowhere."""
 import os
-import re
 import shutil
-import unittest
 
 from scripts.common import ROOT
 from tests.driver.sandbox import Sandbox
@@ -16,7 +14,9 @@ class Mail(Sandbox):
 
     def setUp(self):
         super().setUp()
-        shutil.copy(ROOT / "patches/cover-letter", self.repo / "patches")
+        shutil.copy(ROOT / "patches/cover-end", self.repo / "patches")
+        with open(self.repo / "patches/feature/cover-letter", "a", encoding="utf-8") as letter:
+            letter.write("\n@bench@\n")
         (self.repo / "patches/changes").write_text("v1:\nFirst version.\nv2:\n- all of it\n")
         self.write_kernel(self.kernel, {
             "scripts/get_maintainer.pl": "#!/bin/sh\necho 'List <to@example.org> (maintainer:X)'\n"
@@ -63,8 +63,7 @@ class Mail(Sandbox):
         for version in ("0", "x", "-1", "1.5"):
             self.bad(self.mail(f"--version={version}"), f"VERSION={version}: it takes a number")
         self.bad(self.mail("--version=3"), "patches/changes has no section 'v3:'")
-        self.bad(self.mail("--group=tip"), "GROUP=tip: no such group", "guest")
-        self.bad(self.mail("--group=guest"), "GROUP=guest: the series has no such patch")
+        self.bad(self.mail("--topic=tip"), "TOPIC=tip: no such topic; there are: fixes feature")
         self.bad(self.mail("--base-commit="), "names no upstream commit", "BASE_COMMIT=",
                  "KERNEL_SRC=")
         self.bad(self.mail("--base-commit=v7.3"), "BASE_COMMIT=v7.3 is no commit id")
@@ -86,49 +85,50 @@ class Mail(Sandbox):
         self.assertIn(f"base-commit {clone('rev-parse', 'HEAD')}", said)
         self.assertNotIn("differ", said)
 
-    def test_the_mails_are_the_series(self):
+    def test_the_mails_of_all_topics_are_the_series(self):
         said = self.good(self.mail("--version=2"))
         self.assertIn("nothing was sent", said)
         self.assertIn("git send-email --from='T T <tester@example.org>' ", said)
-        mails = sorted((self.build / "mail").glob("v2-*.patch"))
-        self.assertEqual(len(mails), 4)
-        texts = [mail.read_text() for mail in mails]
-        for text in texts:
-            self.assertIn("\nFrom: T T <tester@example.org>\n", text)
-            self.assertIn("\nTo: List <to@example.org>\nCc: R <r@example.org>,"
-                          "\n\tkvm@example.org\n\n", text)
-            self.assertNotIn("localhost", text)
-            self.assertNotIn("Adds:", text)
-        for words in ("Subject: [PATCH v2 0/3] KVM: ", f"\nbase-commit: {self.BASE}\n", "bench numbers",
-                      "make full, amd", "61       0       46", "Changes since v1:\n- all of it\n",
-                      "KVM:\n    1 first\n", "6 files changed"):
-            self.assertIn(words, texts[0])
         self.git("clone", "-q", "-b", "base", str(self.tree), str(self.temp / "other"))
-        self.git("am", "-q", *map(str, mails[1:]), cwd=self.temp / "other")
+        for topic, count in (("fixes", 2), ("feature", 1)):
+            mails = sorted((self.build / "mail" / topic).glob("v2-*.patch"))
+            self.assertEqual(len(mails), count + 1)
+            for text in (mail.read_text() for mail in mails):
+                self.assertIn("\nFrom: T T <tester@example.org>\n", text)
+                self.assertIn("\nTo: List <to@example.org>\nCc: R <r@example.org>,"
+                              "\n\tkvm@example.org\n\n", text)
+                self.assertNotIn("localhost", text)
+                self.assertNotIn("Adds:", text)
+            for words in (f"Subject: [PATCH v2 0/{count}] KVM: The {topic}\n", "What they are for.",
+                          f"\nbase-commit: {self.BASE}\n", "make full, amd",
+                          "61       0       46", "Changes since v1:\n- all of it\n", "KVM:\n    1 "):
+                self.assertIn(words, mails[0].read_text())
+            self.git("am", "-q", *map(str, mails[1:]), cwd=self.temp / "other")
         self.assertEqual(self.git("rev-parse", "HEAD^{tree}", cwd=self.temp / "other"),
                          self.git("rev-parse", "HEAD^{tree}"))
         self.assertEqual(self.git("worktree", "list").count("\n"), 0)
         (self.build / "log/full.status").write_text("1\n")
         self.bad(self.mail(), "not ready: make check failed in this state: full")
 
-    def test_a_group_goes_between_the_others(self):
-        self.commit("x86/kvm: fourth", {"arch/x86/kvm/svm.c": lambda t: t + "int fourth;\n"})
-        self.commit("KVM: fifth", {"arch/x86/kvm/svm.c": lambda t: t + "int fifth;\n"})
-        self.commit("x86/sev: sixth", {"arch/x86/kvm/svm.c": lambda t: t + "int sixth;\n"})
+    def test_one_topic_names_what_it_needs(self):
+        self.good(self.mail("--topic=feature"))
+        self.assertFalse((self.build / "mail/fixes").exists())
+        cover = (self.build / "mail/feature/0000-cover-letter.patch").read_text()
+        self.assertIn("This needs the topics fixes of the series.", cover)
+        self.assertIn("bench numbers", cover)
+        self.assertEqual(cover.count("\nprerequisite-patch-id: "), 2)
+
+    def test_a_topic_that_needs_more_than_it_says(self):
+        letter = self.repo / "patches/feature/cover-letter"
+        letter.write_text(letter.read_text().replace("Needs: fixes", "Needs: none"))
+        self.bad(self.mail("--topic=feature"), "topic feature does not apply to the base",
+                 "patches/feature/0001-")
+
+    def test_numbers_of_another_state_are_none(self):
+        self.commit("KVM: fourth", {"arch/x86/kvm/svm.c": lambda t: t + "int fourth;\n"})
         self.good(self.refresh())
-        done = self.mail("--group=guest")
-        self.bad(done, "not ready", "another state", "git am: they give tree")
-        cover = (self.build / "mail/0000-cover-letter.patch").read_text()
-        self.assertIn("2 of the 6 patches", cover)
+        self.bad(self.mail("--topic=feature"), "not ready", "another state", "git am: they give tree")
+        cover = (self.build / "mail/feature/0000-cover-letter.patch").read_text()
         self.assertIn("NOT IN THIS STATE", cover)
         self.assertNotIn("bench numbers", cover)
-        self.assertEqual(cover.count("\nprerequisite-patch-id: "), 4)
 
-
-class Records(unittest.TestCase):
-    def test_maintainers_is_what_the_last_patch_adds(self):
-        name = [x for x in (ROOT / "patches/series").read_text().split() if "MAINTAINERS" in x][-1]
-        text = (ROOT / "patches" / name).read_text()
-        added = [line[1:] for line in text.splitlines() if re.match(r"\+(?!\+)", line)]
-        entry = (ROOT / "MAINTAINERS").read_text().partition("\n\n")[2].splitlines()
-        self.assertEqual([line for line in added if line], entry)

@@ -88,6 +88,7 @@ static void carry_out_plan(void)
 		nr++;
 	rewind(plan);
 	fprintf(out, "KTAP version 1\n1..%d\n", nr);
+	ask_for_seconds();
 	while ((line = next_line(plan)))
 		carry_out(line);
 	fprintf(out, "# end of plan\n");
@@ -112,8 +113,9 @@ static void spare_cpus(void)
 }
 
 /*
- * For the first seconds the clock source is tsc-early, until the kernel knows the TSC's rate
- * better.  A test of clocks that starts before skips, or sees the rate change.
+ * A kernel that is not told the TSC's rate has tsc-early as its clock source for the first
+ * seconds, until it knows better.  A test of clocks that starts before skips, or sees the rate
+ * change.
  */
 static void wait_for_clock(void)
 {
@@ -143,6 +145,8 @@ static void open_result_port(void)
 		bail_out("/dev/ttyS1", errno);
 	tcgetattr(fd, &tio);
 	cfmakeraw(&tio);
+	/* read() does not wait. */
+	tio.c_cc[VMIN] = 0;
 	cfsetspeed(&tio, B115200);
 	tcsetattr(fd, TCSANOW, &tio);
 	out = fdopen(fd, "w");

@@ -11,6 +11,16 @@ extern FILE *out;
 double now(void);
 void log_to_console(const char *what);
 void __attribute__((noreturn)) bail_out(const char *what, int err);
+
+/* What a limit counts from. */
+struct moment {
+	double clock, got;
+};
+
+void ask_for_seconds(void);
+struct moment this_moment(void);
+bool is_over(const struct moment *since, double limit);
+
 /* One of these for each line of the plan. */
 void test_result(bool ok, const char *name, double start, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));

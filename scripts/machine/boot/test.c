@@ -63,14 +63,14 @@ static void print_stacks(void)
  */
 static bool kill_the_rest(void)
 {
-	double start = now();
+	struct moment start = this_moment();
 	pid_t pid;
 
 	kill(-1, SIGKILL);
 	while ((pid = waitpid(-1, NULL, WNOHANG)) >= 0) {
 		if (pid)
 			continue;
-		if (now() - start > 60) {
+		if (is_over(&start, 60)) {
 			print_stacks();
 			return false;
 		}
@@ -82,7 +82,8 @@ static bool kill_the_rest(void)
 void run_test(double limit, const char *name, char **argv)
 {
 	bool at_line_start = true, timed_out = false, is_clean;
-	double start = now();
+	struct moment begun = this_moment();
+	double start = begun.clock;
 	char path[256];
 	int fds[2], status = 0;
 	struct pollfd pfd;
@@ -119,7 +120,7 @@ void run_test(double limit, const char *name, char **argv)
 			else
 				usleep(10000);
 		}
-		if (now() - start > limit) {
+		if (is_over(&begun, limit)) {
 			timed_out = true;
 			break;
 		}

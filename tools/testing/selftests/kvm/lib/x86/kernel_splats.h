@@ -12,7 +12,7 @@
  */
 SPLAT("cut here")
 SPLAT("WARNING:")
-SPLAT("BUG:")
+SPLAT("(^|[^A-Z])BUG:")
 SPLAT("BUG at")
 SPLAT("Oops")
 SPLAT("Kernel panic")

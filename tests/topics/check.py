@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""check.py OUT: each topic applies to the base with what it needs, and alone it builds.
+
+A maintainer takes one topic with git am, from mails, without git's three-way merge.  A
+topic that needs no other is built there as well, without a warning.  That is with the
+base's configuration, whose objects are in the compiler's cache; make bisect builds each
+commit with the options of the series.  What has built is kept in the cache, by content.
+"""
+import sys
+import time
+from pathlib import Path
+
+from scripts.common import BASE, ROOT, Failed, git, run_main
+from scripts.results.passed import digest, has_passed, remember
+from scripts.series import patches as series, topics
+from scripts.series.commit import apply_patch
+from scripts.series.version import kernel_version
+from tests.bisect.build import build
+
+CONFIG = [ROOT / "configs/kvm.config"]
+RULES = [*CONFIG, *(ROOT / "scripts/build" / name
+                       for name in ("build.sh", "config.py", "kmake.sh", "cc.sh"))]
+
+
+def apply_topics(tree, start, patches, version):
+    """The tree after PATCHES on START; nothing of TREE but what they change is touched."""
+    git(tree, "checkout", "-q", "-f", "--detach", start)
+    for patch in patches:
+        apply_patch(tree, patch, version, three_way=False)
+    return git(tree, "rev-parse", "HEAD^{tree}").strip()
+
+
+def check(topic, known, patches, tree, work, version):
+    """(what is to be said, whether that is bad)"""
+    names = topics.selected(known, topic.name)
+    try:
+        content = apply_topics(tree, "base", series.of_topics(patches, names), version)
+    except Failed as error:
+        return f"does not apply to the base after {' '.join(names[:-1]) or 'nothing'}: {error}", True
+    if topic.needs:
+        return f"applies after {' '.join(names[:-1])}", False
+    key = digest("topic", content, *[path.read_bytes() for path in RULES])
+    if has_passed(key):
+        return "applies alone; has built before", False
+    why = build(tree, work, CONFIG)
+    if why:
+        return f"DOES NOT BUILD alone: {why}", True
+    remember(key, [topic.name, content])
+    return "applies and builds alone", False
+
+
+def main(out):
+    composed, work = out / f"linux-{BASE}", out / "topics"
+    known, patches = topics.read(), series.load()
+    tree = work / f"linux-{BASE}"
+    (work / "log").mkdir(parents=True, exist_ok=True)
+    git(composed, "worktree", "prune")
+    if not tree.exists():
+        git(composed, "worktree", "add", "-q", "--detach", str(tree), "base")
+    version = ".".join(map(str, kernel_version(tree)))
+    bad, started = 0, time.monotonic()
+    for number, topic in enumerate(known.values(), 1):
+        said, wrong = check(topic, known, patches, tree, work, version)
+        bad += wrong
+        print(f"topics: [{number}/{len(known)}] {topic.name} {said}, "
+              f"{time.monotonic() - started:.0f} s", flush=True)
+    print(f"{len(known) - bad} passed, {bad} failed, 0 skipped")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    run_main("topics", lambda: main(Path(sys.argv[1]).resolve()))
