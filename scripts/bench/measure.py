@@ -71,7 +71,7 @@ def boots(out, base, ours, tests, real):
                            f"module kvm-{engine}\ntest 560 boot_bench {BOOTS} {guests}\n",
                            [base, ours], functools.partial(qemu.qemu, **how))
             try:
-                while not each.ended() and each.elapsed() < LIMIT:
+                while not each.ended() and not each.is_over(LIMIT):
                     time.sleep(0.2)
             finally:
                 each.kill()

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from scripts.machine.clock import clock_faults
+from scripts.machine.engines import tsc_khz
 from scripts.machine.ktap import faults, parse, tests_done
 from scripts.machine.machine import CMDLINE, Machine, need
 from scripts.machine.qemu import qemu
@@ -30,7 +32,7 @@ def boot(work):
         "-drive", f"file={work}/disk,format=raw,if=virtio,cache=unsafe"]))
     shown = 0
     try:
-        while machine.process.poll() is None and machine.elapsed() < LIMIT:
+        while machine.process.poll() is None and not machine.is_over(LIMIT):
             time.sleep(0.2)
             if machine.elapsed() - shown >= 30:
                 shown = machine.elapsed()
@@ -69,7 +71,8 @@ def main(out, selftests):
     if f"# kernel {release}".encode() not in machine.results().replace(b"\r", b"").split(b"\n"):
         wrong.append(f"the kernel that booted is not {release}")
     wrong += faults(machine.results())
-    wrong += splats((work / "console").read_bytes(), "amd")
+    console = (work / "console").read_bytes()
+    wrong += splats(console, "amd") + clock_faults(console, machine.results(), tsc_khz("amd"))
     for line in wrong:
         print(f"deb-boot: {line}")
     failed += len(wrong)

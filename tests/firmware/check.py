@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from scripts.machine.clock import clock_faults
+from scripts.machine.engines import tsc_khz
 from scripts.machine.initrd import load_order
 from scripts.machine.ktap import faults, parse
 from scripts.machine.machine import Machine, need, pack
@@ -59,7 +61,7 @@ def boot(run_dir, image, store, plan):
                "-drive", f"{flash},unit=1,file={store}"]))
     try:
         # Until power-off: the store is to be written to the last byte.
-        while machine.process.poll() is None and machine.elapsed() < LIMIT:
+        while machine.process.poll() is None and not machine.is_over(LIMIT):
             time.sleep(0.2)
         ended = machine.process.poll() is not None
     finally:
@@ -68,7 +70,7 @@ def boot(run_dir, image, store, plan):
     report = machine.results()[max(machine.results().find(b"KTAP version"), 0):]
     results = [(name, outcome) for name, runs in parse(report).items() for outcome, _, _ in runs]
     console = (run_dir / "console").read_bytes()
-    wrong = splats(console, "amd")
+    wrong = splats(console, "amd") + clock_faults(console, report, tsc_khz("amd"))
     if not ended:
         wrong.append(f"no power-off within {LIMIT} s")
     if b"EFI v2" not in console:
