@@ -16,12 +16,12 @@ MAINLINE = {"quick", "full"}
 # How often one of those runs in a second machine, if it failed in the first.
 TRIES_AGAIN = 3
 # Those of ours that take minutes at most, on a kernel without checkers.
-OWN = {"own", "boots", "nodebug", "long"}
-SETS = {"quick": {"all", "quick", "both", "transport"} | OWN - {"long"},
+OWN = {"own", "boots", "nodebug", "long", "slow"}
+SETS = {"quick": {"all", "quick", "both", "transport", "own", "nodebug", "short"},
         "full": {"all", "quick", "full", "both", "transport", "deep"} | OWN,
-        "debug": {"all", "own", "debug"},
-        "debug-full": {"all", "quick", "own", "boots", "faults", "debug"},
-        "kcsan": {"all", "own", "boots"},
+        "debug": {"all", "own", "slow", "debug"},
+        "debug-full": {"all", "quick", "own", "slow", "boots", "faults", "debug"},
+        "kcsan": {"all", "own", "slow", "boots"},
         "base": {"all", "both"},
         "fuzz": {"all", "fuzz"},
         "soak": {"all", "soak"},

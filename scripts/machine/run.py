@@ -47,9 +47,9 @@ def options():
 
 
 def wanted_sets(args):
-    sets = SETS["full"] | SETS[args.set] if args.tests else set(SETS[args.set])
+    sets = SETS["full"] | SETS[args.set] - {"short"} if args.tests else set(SETS[args.set])
     if args.base_only:
-        sets -= OWN | {"both", "transport"}
+        sets -= OWN | {"short", "both", "transport"}
     if not args.base:
         sets.discard("deep")
     if BASE != MAIN and not args.tests and not args.base_only:

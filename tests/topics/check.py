@@ -6,6 +6,7 @@ topic that needs no other is built there as well, without a warning.  That is wi
 base's configuration, whose objects are in the compiler's cache; make bisect builds each
 commit with the options of the series.  What has built is kept in the cache, by content.
 """
+import re
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from scripts.common import BASE, ROOT, Failed, git, run_main
 from scripts.results.passed import digest, has_passed, remember
 from scripts.series import patches as series, topics
 from scripts.series.commit import apply_patch
+from scripts.series.derive import touched
 from scripts.series.version import kernel_version
 from tests.bisect.build import build
 
@@ -30,13 +32,28 @@ def apply_topics(tree, start, patches, version):
     return git(tree, "rev-parse", "HEAD^{tree}").strip()
 
 
+def missing(tree, patches, of_topics):
+    """A header of the series that a file of OF_TOPICS includes, and that no patch of theirs adds."""
+    headers = {Path(path).name for patch in patches for path in patch.adds if path.endswith(".h")}
+    there = {Path(path).name for patch in of_topics for path in patch.adds}
+    for path in sorted({path for patch in of_topics for path in (*patch.adds, *touched(patch))}):
+        text = (tree / path).read_text(errors="replace") if (tree / path).is_file() else ""
+        for name in re.findall(r'^#include [<"](?:\S*/)?(\S+)[>"]', text, re.M):
+            if name in headers - there:
+                return f"{path} includes {name}, which a topic adds that it does not need"
+    return ""
+
+
 def check(topic, known, patches, tree, work, version):
     """(what is to be said, whether that is bad)"""
     names = topics.selected(known, topic.name)
+    wanted = series.of_topics(patches, names)
     try:
-        content = apply_topics(tree, "base", series.of_topics(patches, names), version)
+        content = apply_topics(tree, "base", wanted, version)
     except Failed as error:
         return f"does not apply to the base after {' '.join(names[:-1]) or 'nothing'}: {error}", True
+    if lacks := missing(tree, patches, wanted):
+        return f"does not build after {' '.join(names[:-1]) or 'nothing'}: {lacks}", True
     if topic.needs:
         return f"applies after {' '.join(names[:-1])}", False
     key = digest("topic", content, *[path.read_bytes() for path in RULES])
