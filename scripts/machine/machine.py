@@ -88,7 +88,9 @@ class Machine:
 
     def ended(self):
         """True when PID 1 has carried out the plan or the engine is gone."""
-        return END_MARKER in self.results() or self.process.poll() is not None
+        # The whole line: what is written of it after the machine is killed is lost.
+        end = self.results().partition(END_MARKER)[2]
+        return b"\n" in end or self.process.poll() is not None
 
     def kill(self):
         if self.process.poll() is None:

@@ -134,6 +134,13 @@ class Reports(unittest.TestCase):
             self.assertIn(words, " ".join(faults(good.replace(old, new, 1))), words)
         self.assertTrue(faults(b""))
 
+    def test_a_line_that_is_half_written_is_none(self):
+        whole = b"KTAP version 1\n1..1\n# seconds 1.5\nok 1 selftests: kvm: x86/a_test\n"
+        for end in range(len(whole)):
+            faults(whole[:end])
+            self.assertEqual(parse(whole[:end]), {})
+        self.assertEqual(parse(whole), {"x86/a_test": [("pass", "", 1.5)]})
+
     def test_results_inside_of_another_runner(self):
         results = parse(b"    ok 1 selftests: kvm: a_test # SKIP\n"
                         b"    not ok 2 selftests: kvm: b_test # exit=1\n"
