@@ -4,7 +4,7 @@
 A maintainer takes one topic with git am, from mails, without git's three-way merge.  A
 topic that needs no other is built there as well, without a warning.  That is with the
 base's configuration, whose objects are in the compiler's cache; make bisect builds each
-commit with the options of the series.  What has built is kept in the cache, by content.
+commit with the options of the series.  What has passed is kept in the cache, by content.
 """
 import re
 import sys
@@ -25,11 +25,10 @@ RULES = [*CONFIG, *(ROOT / "scripts/build" / name
 
 
 def apply_topics(tree, start, patches, version):
-    """The tree after PATCHES on START; nothing of TREE but what they change is touched."""
+    """Commit PATCHES on START."""
     git(tree, "checkout", "-q", "-f", "--detach", start)
     for patch in patches:
         apply_patch(tree, patch, version, three_way=False)
-    return git(tree, "rev-parse", "HEAD^{tree}").strip()
 
 
 def missing(tree, patches, of_topics):
@@ -47,23 +46,24 @@ def missing(tree, patches, of_topics):
 def check(topic, known, patches, tree, work, version):
     """(what is to be said, whether that is bad)"""
     names = topics.selected(known, topic.name)
+    after = f"after {' '.join(names[:-1])}" if names[1:] else "alone"
     wanted = series.of_topics(patches, names)
-    try:
-        content = apply_topics(tree, "base", wanted, version)
-    except Failed as error:
-        return f"does not apply to the base after {' '.join(names[:-1]) or 'nothing'}: {error}", True
-    if lacks := missing(tree, patches, wanted):
-        return f"does not build after {' '.join(names[:-1]) or 'nothing'}: {lacks}", True
-    if topic.needs:
-        return f"applies after {' '.join(names[:-1])}", False
-    key = digest("topic", content, *[path.read_bytes() for path in RULES])
+    # A header of any other patch may be missing: what each adds decides, too.
+    key = digest("topic", git(tree, "rev-parse", "base^{tree}"), *[patch.key() for patch in wanted],
+                 *[path for patch in patches for path in patch.adds],
+                 *[path.read_bytes() for path in RULES])
     if has_passed(key):
-        return "applies alone; has built before", False
-    why = build(tree, work, CONFIG)
-    if why:
+        return f"applied {after} before", False
+    try:
+        apply_topics(tree, "base", wanted, version)
+    except Failed as error:
+        return f"does not apply {after}: {error}", True
+    if lacks := missing(tree, patches, wanted):
+        return f"does not build {after}: {lacks}", True
+    if not topic.needs and (why := build(tree, work, CONFIG)):
         return f"DOES NOT BUILD alone: {why}", True
-    remember(key, [topic.name, content])
-    return "applies and builds alone", False
+    remember(key, [topic.name, after])
+    return f"applies {'and builds ' if not topic.needs else ''}{after}", False
 
 
 def main(out):
