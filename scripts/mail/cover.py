@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The cover letter: the text of patches/cover-letter, and what is generated for it."""
+"""The cover letter: the text of patches/TOPIC/cover-letter and patches/cover-end, and what is generated for it."""
 import re
 import textwrap
 
