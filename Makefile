@@ -40,7 +40,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
-TARGETS := kselftest check check-full full fuzz soak pinning transport firmware shared-ranges compose topics mirror bases refresh apply build base-build base-image base-tree \
+TARGETS := kselftest check check-full full fuzz soak pinning transport firmware shared-ranges compose topics mirror bases refresh apply build image base-build base-image base-tree \
            debug-image debug debug-full kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
@@ -67,7 +67,7 @@ $(TARGETS):
 	+@scripts/build/locked.sh $(O) $(MAKE) $@
 else
 
-kselftest: options $(if $(BASE_ONLY),base-build,build) ## fetch, compose, build, boot both engines, run the quick tests
+kselftest: options $(if $(BASE_ONLY),base-image,image) ## fetch, compose, build, boot both engines, run the quick tests
 	@$(RUN) --set quick $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),$(call ON,$(O)))
 
 # A typing error must not cost a kernel build first.
@@ -80,15 +80,15 @@ check: deps ## everything that must pass; .ci/run calls it
 check-full: deps ## and all that takes hours; goes on where it was stopped
 	@tests/check.sh $(O) full
 
-full: options $(if $(BASE_ONLY),base-build,base-image) $(if $(BASE_ONLY),,build) ## every selftest of the record (part of check)
+full: options base-image $(if $(BASE_ONLY),,image) ## every selftest of the record (part of check)
 	@$(RUN) --set full $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),\
 		--base $(BASE_OUT)/image $(call ON,$(O)))
 
-fuzz: build ## a million exits that nobody thought of (Intel: 100,000); SEED=, printed, repeats them
+fuzz: image ## a million exits that nobody thought of (Intel: 100,000); SEED=, printed, repeats them
 	@$(RUN) --set fuzz --limit 5400 --seed "$(SEED)" $(call ON,$(O))
 
 # Guests are of the kernel without checkers, which would make a boot take minutes.
-soak: debug-image build ## half an hour of all at once on the debug kernel, whose memory must not grow (SECONDS=, SEED=)
+soak: debug-image image ## half an hour of all at once on the debug kernel, whose memory must not grow (SECONDS=, SEED=)
 	@$(RUN) --engine amd --set soak --limit 7200 --seed "$(SEED)" --seconds "$(SECONDS)" \
 		--guest $(O)/image $(call ON,$(DEBUG_OUT))
 
@@ -127,12 +127,15 @@ apply: deps ## the series on a tree of yours: KDIR=~/linux (TOPIC=: that and wha
 
 build: compose ## kernel, modules and selftests of the series
 	@scripts/build/build.sh $(TREE) $(O) $(CONFIG)
-	@python3 -m scripts.build.added_objects $(O)
+	@python3 -m scripts.build.added_objects $(TREE) $(O)
+
+# What boots of the series, and nothing else, if it has been built before.
+image: compose
+	@scripts/build/cached_image.sh $(TREE) $(O) $(CONFIG)
 
 base-build: base-tree
 	@scripts/build/build.sh $(BASE_OUT)/linux-$(BASE) $(BASE_OUT) configs/kvm.config
 
-# What boots of it, and nothing else.
 base-image: base-tree
 	@scripts/build/cached_image.sh $(BASE_OUT)/linux-$(BASE) $(BASE_OUT) configs/kvm.config
 
@@ -158,10 +161,10 @@ kcsan: kcsan-image ## the series' own tests on amd with KCSAN
 coverage: compose ## which lines and branches of the added files the tests execute
 	@python3 -m tests.coverage.check $(O)
 
-boot: options build ## boot one engine and run TESTS= on it
+boot: options image ## boot one engine and run TESTS= on it
 	@$(RUN) --set quick $(call ON,$(O))
 
-shell: build ## an interactive shell on the amd engine (QEMU's console, Ctrl-A X ends it)
+shell: image ## an interactive shell on the amd engine (QEMU's console, Ctrl-A X ends it)
 	@scripts/machine/shell.sh $(O)/image
 
 checkpatch: compose ## checkpatch.pl --strict on every commit (TOPIC=)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""After a build: every .c file that the series adds must have become an object.
+"""added_objects.py TREE OUT: every .c file that is new in TREE has become an object.
 
 A hook that silently stopped applying is the classic failure of an out-of-tree
 series: everything builds, and the new code is not in it.
@@ -7,8 +7,7 @@ series: everything builds, and the new code is not in it.
 import sys
 from pathlib import Path
 
-from scripts.common import Failed, run_main
-from scripts.series.patches import load
+from scripts.common import Failed, git, run_main
 
 SELFTESTS = "tools/testing/selftests/kvm/"
 
@@ -21,8 +20,9 @@ def products(out, path):
     return (out / "kernel" / Path(path).with_suffix(".o"),)
 
 
-def check(out):
-    added = [path for patch in load() for path in patch.adds if path.endswith((".c", ".S"))]
+def check(tree, out):
+    new = git(tree, "diff", "--no-renames", "--diff-filter=A", "--name-only", "-z", "base", "HEAD")
+    added = [path for path in new.split("\0") if path.endswith((".c", ".S"))]
     for path in added:
         if not any(file.exists() for file in products(out, path)):
             raise Failed(f"{path} was composed but not built: {products(out, path)[0]} is missing; "
@@ -32,4 +32,4 @@ def check(out):
 
 
 if __name__ == "__main__":
-    run_main("build", lambda: check(Path(sys.argv[1])))
+    run_main("build", lambda: check(*map(Path, sys.argv[1:])))

@@ -38,6 +38,7 @@ if [ -f "$file" ]; then
 	echo "build: $file is damaged, building anew" >&2
 fi
 "$here/build.sh" "$tree" "$out" "$@"
+(cd "$here/../.." && python3 -m scripts.build.added_objects "$tree" "$out")
 # No pipe: its status would be gzip's, and half an image a good one.
 tar -C "$out/image" -I 'gzip -1' -cf "$cache/$key.part.$$" .
 mv "$cache/$key.part.$$" "$file"

@@ -35,7 +35,8 @@ def pack(root, initrd):
     archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=root,
                              input=names, capture_output=True, check=True).stdout
     with open(initrd, "wb") as out:
-        subprocess.run(["gzip", "-1"], input=archive, stdout=out, check=True)
+        # Bochs reads it slowly, and programs are alike: a window that holds many of them.
+        subprocess.run(["zstd", "-q", "-9"], input=archive, stdout=out, check=True)
 
 
 class Machine:

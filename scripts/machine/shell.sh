@@ -31,7 +31,7 @@ setsid taskset 0x6 sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
 poweroff -f
 INIT
 chmod +x "$work/root/init"
-(cd "$work/root" && find . | cpio --quiet -o -H newc -R 0:0 | gzip -1) >"$work/initrd"
+(cd "$work/root" && find . | cpio --quiet -o -H newc -R 0:0 | zstd -q -9) >"$work/initrd"
 machine=$(cd "$(dirname "$0")/../.." && python3 -c 'from scripts.machine import qemu; print(*qemu.TCG, *qemu.AMD)')
 clock=$(cd "$(dirname "$0")/../.." && python3 -c 'from scripts.machine import clock, tsc; print(clock.options(tsc.host_khz()))')
 # shellcheck disable=SC2086 # a list of options

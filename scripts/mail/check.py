@@ -7,7 +7,7 @@ import tempfile
 import time
 
 from scripts.common import Failed, ROOT, git
-from scripts.mail.topic import Worktree
+from scripts.series.small import Small
 
 LIMIT = "900"
 STARTED = time.monotonic()
@@ -55,11 +55,12 @@ def check(tree, mail, mails, own, env):
     with open(mail / "series.mbox", "wb") as mbox:
         for path in mails:
             mbox.write(path.read_bytes())
-    with Worktree(tree, mail / "worktree", f"{own[0]}^") as worktree:
-        mbox = received(worktree, mail, len(own), env)
+    names = git(tree, "diff", "--name-only", "-z", f"{own[0]}^", own[-1]).split("\0")[:-1]
+    with Small(tree, f"{own[0]}^", names) as small:
+        mbox = received(small.path, mail, len(own), env)
         say(f"b4 am: {len(own)} of {len(own)} patches, one thread")
-        git(worktree, "am", "--quiet", str(mbox), env=env)
-        got = git(worktree, "rev-parse", "HEAD^{tree}").strip()
+        git(small.path, "am", "--quiet", str(mbox), env=env)
+        got = git(tree, "rev-parse", f"{small.commits()[-1]}^{{tree}}").strip()
     want = git(tree, "rev-parse", f"{own[-1]}^{{tree}}").strip()
     if got != want:
         raise Failed(f"the mails in {mail} give tree {got}, not {want}: they are not the topic")

@@ -61,7 +61,7 @@ def write_topic(state, topic, mail, version, commit, env):
     tree = state.path
     shutil.rmtree(mail, ignore_errors=True)
     mail.mkdir(parents=True)
-    before, own = mail_topic.commits(state, topic.name, mail / "worktree")
+    before, own = mail_topic.commits(state, topic.name)
     before, own = mail_topic.signed_off(tree, before, own, env)
     # What is between the base and the first of them, git names as prerequisites.
     git(tree, "format-patch", "-q", "-o", str(mail), "--cover-letter", "--thread", "--signoff",

@@ -2,41 +2,18 @@
 """One topic as commits on the base, after those of the topics that it needs."""
 from scripts.common import Failed, git
 from scripts.series import patches as series, topics
-from scripts.series.commit import apply_patch
+from scripts.series.commit import apply_patches
 
 
-class Worktree:
-    """A worktree of TREE that holds only the files that are changed there."""
-
-    def __init__(self, tree, path, start):
-        self.tree, self.path, self.start = tree, path, start
-
-    def __enter__(self):
-        git(self.tree, "worktree", "prune")
-        git(self.tree, "worktree", "add", "-q", "--detach", "--no-checkout", str(self.path),
-            self.start)
-        git(self.path, "sparse-checkout", "init")
-        git(self.path, "checkout", "-q")
-        return self.path
-
-    def __exit__(self, *_):
-        git(self.tree, "worktree", "remove", "--force", str(self.path))
-
-
-def commits(state, name, where):
-    """(commits of what NAME needs, its own), made in a worktree at WHERE."""
-    needed = topics.selected(topics.read(), name)
-    wanted = series.of_topics(series.load(), needed)
-    before, own = [], []
-    with Worktree(state.path, where, "base") as tree:
-        for patch in wanted:
-            try:
-                commit = apply_patch(tree, patch, state.state["version"])
-            except Failed as error:
-                raise Failed(f"topic {name} does not apply to the base with what its cover letter "
-                             f"says it needs: {error}") from None
-            (own if patch.topic == name else before).append(commit)
-    return before, own
+def commits(state, name):
+    """(commits of what NAME needs, its own), on no branch."""
+    wanted = series.of_topics(series.load(), topics.selected(topics.read(), name))
+    made, error = apply_patches(state.path, "base", wanted, state.state["version"])
+    if error:
+        raise Failed(f"topic {name} does not apply to the base with what its cover letter "
+                     f"says it needs: {error}")
+    own = [patch.topic for patch in wanted].index(name)
+    return made[:own], made[own:]
 
 
 def signed_off(tree, before, own, who):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scripts.common import Failed, committer, git, run_main
 from scripts.series import patches as series, topics
-from scripts.series.commit import apply_patch
+from scripts.series.commit import apply_patches
 from scripts.series.version import check_version, kernel_version
 
 
@@ -32,10 +32,10 @@ def apply(kdir, topic):
     if git(tree, "rev-parse", "--verify", "--quiet", branch, check=False).returncode == 0:
         raise Failed(f"{tree} has a branch {branch} already: rename or delete it first")
     start = git(tree, "rev-parse", "HEAD").strip()
-    git(tree, "checkout", "--quiet", "-b", branch)
-    for number, patch in enumerate(patches, 1):
-        apply_patch(tree, patch, version)
-        print(f"apply: [{number}/{len(patches)}] {patch.name}", flush=True)
+    commits, error = apply_patches(tree, start, patches, version)
+    if error:
+        raise Failed(f"{error}; {tree} is as it was")
+    git(tree, "checkout", "--quiet", "-b", branch, commits[-1])
     print(f"apply: {len(patches)} commits of {' '.join(names)} on {version}, branch {branch} of "
           f"{tree}; git log {start[:12]}..{branch}")
     return 0

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One patch and the files that it Adds as one commit of a kernel tree."""
+"""Patches and the files that they Add as commits on a kernel tree, one each."""
 import re
 from pathlib import Path
 
 from scripts.common import BASE, Failed, MAIN, committer, git
+from scripts.series.derive import touched
+from scripts.series.small import Small
 
 
 def where_it_fails(tree, patch):
@@ -13,8 +15,28 @@ def where_it_fails(tree, patch):
     return found[1] if found else words.strip()[-200:]
 
 
-def apply_patch(tree, patch, version, three_way=True):
-    """Commit PATCH in TREE; returns the commit.  Without THREE_WAY as git am does by itself."""
+def apply_patches(tree, start, patches, version, three_way=True):
+    """PATCHES as commits after START of TREE, on no branch: (those that apply, why no more).
+
+    Without THREE_WAY as git am does by itself."""
+    if not patches:
+        return [], None
+    names = [name for patch in patches for name in (*patch.adds, *touched(patch))]
+    error = None
+    with Small(tree, start, names) as small:
+        for number, patch in enumerate(patches, 1):
+            try:
+                commit(small.path, patch, version, three_way)
+            except Failed as failed:
+                error = failed
+                break
+            if number in (1, len(patches)) or number % 10 == 0:
+                print(f"patch [{number}/{len(patches)}] {patch.name}", flush=True)
+        return small.commits(), error
+
+
+def commit(tree, patch, version, three_way):
+    """Commit PATCH in TREE."""
     who = committer(tree)
     options = ["-c", "commit.gpgsign=false", "-c", "core.autocrlf=false",
                "-c", "advice.mergeConflict=false"]
@@ -25,7 +47,7 @@ def apply_patch(tree, patch, version, three_way=True):
     if done.returncode:
         git(tree, "am", "--abort", check=False, env=who)
         raise Failed(f"patches/{patch.name} does not apply to v{version}: "
-                     f"{where_it_fails(tree, patch)}; {tree} is left at the last good commit; " +
+                     f"{where_it_fails(tree, patch)}; " +
                      ("try make refresh or KERNEL_SRC=" if BASE == MAIN else
                       f"for an override, cherry-pick the rest of the commits there from the tree of "
                       f"{MAIN} (git fetch), and make refresh BASE={BASE}"))
@@ -47,7 +69,6 @@ def apply_patch(tree, patch, version, three_way=True):
                          f"{done.stderr.strip()[-300:]}")
     if patch.adds:
         date = git(tree, "log", "-1", "--format=%aI").strip()
-        git(tree, "add", "-f", "--sparse", "--", *patch.adds)
+        git(tree, "add", "-f", "--", *patch.adds)
         git(tree, *options, "commit", "--quiet", "--amend", "--no-edit", "--no-verify",
             "--allow-empty-message", env={**who, "GIT_COMMITTER_DATE": date})
-    return git(tree, "rev-parse", "HEAD").strip()

@@ -13,7 +13,7 @@ import time
 
 from scripts.common import Failed, git, run_main
 from scripts.series import base, mirror, patches as series
-from scripts.series.commit import apply_patch
+from scripts.series.commit import apply_patches
 from scripts.series.commits import FORMAT, NO_SETTINGS
 from scripts.series.tree import Tree
 
@@ -71,19 +71,18 @@ def compose(build, kernel_src):
             f"git -C {tree.path} reset --hard {tree.composed_head()[:12]} && "
             f"git -C {tree.path} clean -fd")
 
-    if same < len(applied):
-        tree.state["applied"] = applied[:same]
+    tree.state["applied"] = applied[:same]
+    commits, error = apply_patches(tree.path, tree.composed_head(), patches[same:],
+                                   tree.state["version"])
+    tree.state["applied"] += [{"patch": patch.name, "key": patch.key(), "commit": commit}
+                              for patch, commit in zip(patches[same:], commits)]
+    if commits or same < len(applied):
         git(tree.path, "reset", "--quiet", "--hard", tree.composed_head())
         tree.save()
     names = [patch.topic for patch in patches]
     tree.mark_topics(names)
-    for number, patch in enumerate(patches[same:], same + 1):
-        commit = apply_patch(tree.path, patch, tree.state["version"])
-        tree.state["applied"].append({"patch": patch.name, "key": keys[number - 1],
-                                      "commit": commit})
-        tree.save()
-        print(f"compose: [{number}/{len(patches)}] {patch.name}", flush=True)
-    tree.mark_topics(names)
+    if error:
+        raise Failed(f"{error}; {tree.path} has the patches before it")
     write_mbox(tree, tree.path.with_name("series.mbox"))
     mirror.check_files(tree.path)
     print(f"compose: {len(patches)} commits on {tree.state['version']} in {tree.path}, "

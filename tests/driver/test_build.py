@@ -48,9 +48,9 @@ class Build(Sandbox):
         out = self.temp / "out"
         for name in ("kernel/arch/x86/kvm", "selftests"):
             (out / name).mkdir(parents=True)
-        self.bad(self.script("scripts.build.added_objects", out), "first.c was composed but not built")
+        self.bad(self.script("scripts.build.added_objects", self.tree, out), "first.c was composed but not built")
         (out / "kernel/arch/x86/kvm/first.o").write_text("")
-        self.good(self.script("scripts.build.added_objects", out))
+        self.good(self.script("scripts.build.added_objects", self.tree, out))
 
 
 class Progress(Sandbox):
@@ -92,7 +92,9 @@ class OnlyOnce(Sandbox):
         # It builds what makes it.
         build = self.repo / "scripts/build/build.sh"
         build.write_text('#!/bin/sh\necho "really builds"\nmkdir -p "$2/image"\n'
-                         'cat "$1/arch/x86/kvm/svm.c" "$3" >"$2/image/file"\n')
+                         'cat "$1/arch/x86/kvm/svm.c" "$3" >"$2/image/file"\n'
+                         'mkdir -p "$2/kernel/arch/x86/kvm"\n'
+                         '[ -f "$2/unbuilt" ] || : >"$2/kernel/arch/x86/kvm/first.o"\n')
         (self.temp / "fragment").write_text("CONFIG_A=y\n")
 
     def image(self):
@@ -113,6 +115,12 @@ class OnlyOnce(Sandbox):
         self.commit("KVM: fourth", {"arch/x86/kvm/svm.c": lambda t: t + "int fourth;\n"})
         built, third = self.image()
         self.assertTrue(built and "fourth" in third)
+
+    def test_no_image_without_an_added_file_is_kept(self):
+        self.write_kernel(self.build, {"debug/unbuilt": ""})
+        self.bad(self.call("scripts/build/cached_image.sh", self.tree, self.build / "debug",
+                           self.temp / "fragment"), "first.c was composed but not built")
+        self.assertTrue(self.image()[0])
 
     def test_no_image_of_uncommitted_work_is_kept(self):
         file = self.tree / "arch/x86/kvm/svm.c"

@@ -128,7 +128,7 @@ class Engine(Sandbox):
                                    then=f"case $PWD in *-again) {more} ;; esac; {self.END}")
             self.assertEqual(done.returncode, status, done.stdout)
             self.assertIn(f"{1 - status} passed, {status} failed, 0 skipped", done.stdout)
-        plan = subprocess.run("zcat run/amd-again/initrd | cpio -i --to-stdout plan", shell=True,
+        plan = subprocess.run("zstdcat run/amd-again/initrd | cpio -i --to-stdout plan", shell=True,
                               cwd=self.temp, capture_output=True, text=True, check=True).stdout
         self.assertEqual(plan.count("fix_hypercall_test"), 3, plan)
 
@@ -177,7 +177,7 @@ class Options(Sandbox):
         for name in ("kvm-amd", "kvm-intel"):
             (self.temp / f"modules/{name}.ko").write_text("")
         self.fake("modinfo", "")
-        for tool in ("find", "cpio", "gzip"):
+        for tool in ("find", "cpio", "zstd"):
             (self.temp / "bin" / tool).symlink_to(shutil.which(tool) or tool)
         for engine, word in (("amd", "qemu-system-x86"), ("intel", "bochs")):
             self.bad(self.call(*common, "--engine", engine, "--tests", "fix_hypercall_test",

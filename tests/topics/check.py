@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from scripts.common import BASE, ROOT, Failed, git, run_main
+from scripts.common import BASE, ROOT, git, run_main
 from scripts.results.passed import digest, has_passed, remember
 from scripts.series import patches as series, topics
-from scripts.series.commit import apply_patch
+from scripts.series.commit import apply_patches
 from scripts.series.derive import touched
 from scripts.series.version import kernel_version
 from tests.bisect.build import build
@@ -22,13 +22,6 @@ from tests.bisect.build import build
 CONFIG = [ROOT / "configs/kvm.config"]
 RULES = [*CONFIG, *(ROOT / "scripts/build" / name
                        for name in ("build.sh", "config.py", "kmake.sh", "cc.sh"))]
-
-
-def apply_topics(tree, start, patches, version):
-    """Commit PATCHES on START."""
-    git(tree, "checkout", "-q", "-f", "--detach", start)
-    for patch in patches:
-        apply_patch(tree, patch, version, three_way=False)
 
 
 def missing(tree, patches, of_topics):
@@ -54,10 +47,10 @@ def check(topic, known, patches, tree, work, version):
                  *[path.read_bytes() for path in RULES])
     if has_passed(key):
         return f"applied {after} before", False
-    try:
-        apply_topics(tree, "base", wanted, version)
-    except Failed as error:
+    commits, error = apply_patches(tree, "base", wanted, version, three_way=False)
+    if error:
         return f"does not apply {after}: {error}", True
+    git(tree, "checkout", "-q", "-f", "--detach", commits[-1])
     if lacks := missing(tree, patches, wanted):
         return f"does not build {after}: {lacks}", True
     if not topic.needs and (why := build(tree, work, CONFIG)):
