@@ -35,13 +35,14 @@ static int complete_range(struct kvm_vcpu *vcpu);
  */
 static gfn_t part_end(struct kvm_map_gpa *map)
 {
-	if (map->source != KVM_COCO_SOURCE_TDVMCALL)
+	if (map->source != KVM_MAP_GPA_TDVMCALL)
 		return map->end;
 
 	return min(map->end, ALIGN_DOWN(map->gfn, PHYS_PFN(SZ_2M)) + PHYS_PFN(SZ_2M));
 }
 
-static int ask_userspace(struct kvm_vcpu *vcpu)
+/* @ret is what the guest gets if userspace does not answer. */
+static int ask_userspace(struct kvm_vcpu *vcpu, u64 ret)
 {
 	struct kvm_map_gpa *map = &vcpu->arch.map_gpa;
 	struct kvm_run *run = vcpu->run;
@@ -49,13 +50,7 @@ static int ask_userspace(struct kvm_vcpu *vcpu)
 	vcpu->arch.complete_userspace_io = complete_map_gpa;
 	run->exit_reason = KVM_EXIT_HYPERCALL;
 	run->hypercall.nr = KVM_HC_MAP_GPA_RANGE;
-	/*
-	 * In principle this should have been -KVM_ENOSYS, but userspace (QEMU <=9.2)
-	 * assumed that vcpu->run->hypercall.ret is never changed by KVM and thus that
-	 * it was always zero on KVM_EXIT_HYPERCALL.  Since KVM is now overwriting
-	 * vcpu->run->hypercall.ret, ensuring that it is zero to not break QEMU.
-	 */
-	run->hypercall.ret = 0;
+	run->hypercall.ret = ret;
 	run->hypercall.args[0] = gfn_to_gpa(map->gfn);
 	run->hypercall.args[1] = part_end(map) - map->gfn;
 	run->hypercall.args[2] = map->attrs;
@@ -72,25 +67,43 @@ static bool has_own_exit(struct kvm_vcpu *vcpu)
 static_assert(sizeof(struct kvm_coco_map_gpa_range) == 40);
 static_assert(!offsetof(struct kvm_coco_map_gpa_range, ret));
 
+/* Whether the guest understands that it has to ask again for what is left. */
+static bool can_retry(struct kvm_map_gpa *map)
+{
+	return map->source == KVM_MAP_GPA_TDVMCALL || map->source == KVM_MAP_GPA_SNP_GHCB;
+}
+
+static u32 range_flags(struct kvm_map_gpa *map)
+{
+	u32 flags = 0;
+
+	if (map->attrs & KVM_MAP_GPA_RANGE_ENCRYPTED)
+		flags |= KVM_COCO_MAP_GPA_RANGE_PRIVATE;
+	if (can_retry(map))
+		flags |= KVM_COCO_MAP_GPA_RANGE_CAN_RETRY;
+	return flags;
+}
+
 static int show_range(struct kvm_vcpu *vcpu)
 {
 	struct kvm_map_gpa *map = &vcpu->arch.map_gpa;
 
 	vcpu->arch.complete_userspace_io = complete_range;
-	vcpu->run->exit_reason = KVM_EXIT_MAP_GPA_RANGE;
+	vcpu->run->exit_reason = KVM_EXIT_COCO_MAP_GPA_RANGE;
 	vcpu->run->coco_map_gpa_range = (struct kvm_coco_map_gpa_range) {
 		.ret = EOPNOTSUPP,
-		.flags = map->attrs & KVM_MAP_GPA_RANGE_ENCRYPTED ?
-			 KVM_COCO_MAP_GPA_RANGE_PRIVATE : 0,
+		.flags = range_flags(map),
 		.gpa = gfn_to_gpa(map->gfn),
 		.size = gfn_to_gpa(map->end - map->gfn),
 		.page_shift = PAGE_SHIFT + 9 * (map->attrs & PAGE_SIZE_ATTRS),
-		.source = map->source,
 	};
 	return 0;
 }
 
-/* For TDX, posted ones do not count, see tdx_protected_apic_has_interrupt(). */
+/*
+ * For TDX, those interrupts count that have been posted, not those that the guest
+ * blocks, i.e. that are in RVI already: see tdx_protected_apic_has_interrupt().
+ */
 static bool has_interrupt(struct kvm_vcpu *vcpu)
 {
 	/* An expired timer is no event before it is in the APIC. */
@@ -100,59 +113,54 @@ static bool has_interrupt(struct kvm_vcpu *vcpu)
 	return kvm_vcpu_has_events(vcpu);
 }
 
-/*
- * Whether the guest can take its interrupts before the rest of the range.  A
- * hypercall then starts over, as all registers but RAX have to stay as they are,
- * so let it get further each time.  One of a guest whose state is protected has
- * no instruction to go back to.
- */
-static bool can_stop(struct kvm_vcpu *vcpu)
+/* Success gets the guest further, anything else is about what is left. */
+static bool is_valid_answer(u32 ret, u64 done, u64 size)
 {
-	struct kvm_map_gpa *map = &vcpu->arch.map_gpa;
+	if (!PAGE_ALIGNED(done))
+		return false;
 
-	if (map->source != KVM_COCO_SOURCE_HYPERCALL)
-		return true;
-
-	return !vcpu->arch.guest_state_protected && map->gfn > map->stopped;
+	switch (ret) {
+	case 0:
+		return done && done <= size;
+	case EAGAIN:
+	case EINVAL:
+	case EOPNOTSUPP:
+		return done < size;
+	default:
+		return false;
+	}
 }
 
 static int complete_range(struct kvm_vcpu *vcpu)
 {
 	struct kvm_coco_map_gpa_range *exit = &vcpu->run->coco_map_gpa_range;
 	struct kvm_map_gpa *map = &vcpu->arch.map_gpa;
-	u64 size = gfn_to_gpa(map->end - map->gfn);
 	u64 done = READ_ONCE(exit->done);
 	u32 ret = READ_ONCE(exit->ret);
 
-	/* Success gets the guest further, anything else is about what is left. */
-	if (!PAGE_ALIGNED(done) || (ret ? done >= size : !done || done > size))
-		goto refuse;
-	if (ret && ret != EAGAIN && ret != EINVAL && ret != EOPNOTSUPP)
-		goto refuse;
+	if (kvm_is_exit_stale(vcpu))
+		return 1;
 
-	map->gfn += gpa_to_gfn(done);
-	if (!ret && map->gfn < map->end) {
-		if (!can_stop(vcpu) || !has_interrupt(vcpu))
-			return show_range(vcpu);
-
-		map->stopped = map->gfn;
-		return map->finish(vcpu, EAGAIN);
+	if (READ_ONCE(exit->flags) != range_flags(map) || READ_ONCE(exit->reserved) ||
+	    !is_valid_answer(ret, done, gfn_to_gpa(map->end - map->gfn))) {
+		/* Ask again: KVM_RUN has cleared complete_userspace_io. */
+		show_range(vcpu);
+		return -EINVAL;
 	}
 
-	map->stopped = 0;
-	return map->finish(vcpu, ret);
+	map->gfn += gpa_to_gfn(done);
+	if (ret == EAGAIN ? can_retry(map) : ret || map->gfn == map->end)
+		return map->finish(vcpu, ret);
 
-refuse:
-	/* KVM_RUN has forgotten the request, the guest has not. */
-	show_range(vcpu);
-	return -EINVAL;
-}
+	/*
+	 * Ask for what is left.  Only TDX guests take their interrupts before: some
+	 * firmware for SNP guests looks at neither cur_entry nor an error, and would
+	 * take a request that was stopped for one that is done.
+	 */
+	if (map->source == KVM_MAP_GPA_TDVMCALL && has_interrupt(vcpu))
+		return map->finish(vcpu, EAGAIN);
 
-static bool is_allowed(struct kvm_map_gpa *map, u64 ret)
-{
-	/* Guests know negative errnos, some userspace passes these on. */
-	return kvm_is_valid_map_gpa_range_ret(ret) ||
-	       (map->source == KVM_COCO_SOURCE_HYPERCALL && ret >= (u64)-MAX_ERRNO);
+	return show_range(vcpu);
 }
 
 static int complete_map_gpa(struct kvm_vcpu *vcpu)
@@ -160,9 +168,10 @@ static int complete_map_gpa(struct kvm_vcpu *vcpu)
 	struct kvm_map_gpa *map = &vcpu->arch.map_gpa;
 	u64 ret = READ_ONCE(vcpu->run->hypercall.ret);
 
-	if (!is_allowed(map, ret)) {
-		/* KVM_RUN has forgotten the request, the guest has not. */
-		ask_userspace(vcpu);
+	/* A hypercall's result is between userspace and the guest. */
+	if (map->source != KVM_MAP_GPA_HYPERCALL && !kvm_is_valid_map_gpa_range_ret(ret)) {
+		/* Ask again: KVM_RUN has cleared complete_userspace_io. */
+		ask_userspace(vcpu, EINVAL);
 		return -EINVAL;
 	}
 	if (ret)
@@ -175,7 +184,7 @@ static int complete_map_gpa(struct kvm_vcpu *vcpu)
 	if (has_interrupt(vcpu))
 		return map->finish(vcpu, EAGAIN);
 
-	return ask_userspace(vcpu);
+	return ask_userspace(vcpu, 0);
 }
 
 /*
@@ -190,8 +199,11 @@ bool kvm_is_valid_map_gpa(struct kvm_vcpu *vcpu, gfn_t gfn, u64 npages, u64 attr
 	if (!has_own_exit(vcpu))
 		return true;
 
-	/* MAXPHYADDR is userspace's: any from 0 to 255. */
-	end = gpa_to_gfn(~rsvd_bits(cpuid_maxphyaddr(vcpu), 63)) + 1;
+	/*
+	 * MAXPHYADDR is userspace's: any from 0 to 255.  No guest can have more than
+	 * 52 bits, and the size in bytes of any range has to fit in 64.
+	 */
+	end = gpa_to_gfn(~rsvd_bits(min(cpuid_maxphyaddr(vcpu), 52), 63)) + 1;
 	/* Hypercalls have attributes instead of that bit. */
 	shared_bit = kvm_tdvmcall_shared_bit(vcpu->kvm);
 	if (shared_bit)
@@ -206,35 +218,39 @@ bool kvm_is_valid_map_gpa(struct kvm_vcpu *vcpu, gfn_t gfn, u64 npages, u64 attr
 /*
  * Have userspace change @npages pages at @gfn to what @attrs, the attributes of
  * KVM_HC_MAP_GPA_RANGE, say.  @finish tells the guest: @ret is 0, EINVAL, EAGAIN,
- * EOPNOTSUPP, or, for hypercalls only, a negative errno.  vcpu->arch.map_gpa.gfn is
- * then the first page that has not been changed.  Returns what a VM-Exit's handler
- * does.
+ * EOPNOTSUPP, or, for hypercalls without an exit of their own, whatever userspace
+ * says.  vcpu->arch.map_gpa.gfn is then the first page that has not been changed.
+ * Returns what a VM-Exit's handler does.
  */
 int kvm_map_gpa(struct kvm_vcpu *vcpu, gfn_t gfn, u64 npages, u64 attrs,
-		u32 source, int (*finish)(struct kvm_vcpu *vcpu, u64 ret))
+		enum kvm_map_gpa_source source,
+		int (*finish)(struct kvm_vcpu *vcpu, u64 ret))
 {
 	struct kvm_map_gpa *map = &vcpu->arch.map_gpa;
 
-	/* Only if it starts over has it been stopped. */
-	if (map->start != gfn || map->end != gfn + npages || map->attrs != attrs ||
-	    map->source != source)
-		map->stopped = 0;
-
-	map->start = gfn;
 	map->gfn = gfn;
 	map->end = gfn + npages;
 	map->attrs = attrs;
 	map->source = source;
 	/* Who makes a hypercall has found out, all others are. */
-	if (source != KVM_COCO_SOURCE_HYPERCALL)
+	if (source != KVM_MAP_GPA_HYPERCALL)
 		map->is_64_bit = true;
 	map->finish = finish;
 
 	/* Hypercalls are checked before they have anything to finish. */
-	if (source != KVM_COCO_SOURCE_HYPERCALL &&
+	if (source != KVM_MAP_GPA_HYPERCALL &&
 	    !kvm_is_valid_map_gpa(vcpu, gfn, npages, attrs))
 		return finish(vcpu, EINVAL);
 
-	return has_own_exit(vcpu) ? show_range(vcpu) : ask_userspace(vcpu);
+	if (has_own_exit(vcpu))
+		return show_range(vcpu);
+
+	/*
+	 * In principle this should have been -KVM_ENOSYS, but userspace (QEMU <=9.2)
+	 * assumed that vcpu->run->hypercall.ret is never changed by KVM and thus that
+	 * it was always zero on KVM_EXIT_HYPERCALL.  Since KVM is now overwriting
+	 * vcpu->run->hypercall.ret, ensuring that it is zero to not break QEMU.
+	 */
+	return ask_userspace(vcpu, 0);
 }
 EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_map_gpa);

@@ -7,6 +7,13 @@
 
 #include "x86.h"
 
+enum kvm_map_gpa_source {
+	KVM_MAP_GPA_HYPERCALL,
+	KVM_MAP_GPA_TDVMCALL,
+	KVM_MAP_GPA_SNP_MSR,
+	KVM_MAP_GPA_SNP_GHCB,
+};
+
 /* Whether userspace wants to know of page status at all. */
 static inline bool kvm_can_map_gpa(struct kvm *kvm)
 {
@@ -16,6 +23,7 @@ static inline bool kvm_can_map_gpa(struct kvm *kvm)
 
 bool kvm_is_valid_map_gpa(struct kvm_vcpu *vcpu, gfn_t gfn, u64 npages, u64 attrs);
 int kvm_map_gpa(struct kvm_vcpu *vcpu, gfn_t gfn, u64 npages, u64 attrs,
-		u32 source, int (*finish)(struct kvm_vcpu *vcpu, u64 ret));
+		enum kvm_map_gpa_source source,
+		int (*finish)(struct kvm_vcpu *vcpu, u64 ret));
 
 #endif /* ARCH_X86_KVM_MAP_GPA_H */

@@ -16,10 +16,6 @@
 #include "trace.h"
 #include "x86.h"
 
-#define TDVMCALL_EXITS	(KVM_COCO_EXIT_GET_QUOTE |		\
-			 KVM_COCO_EXIT_SETUP_EVENT_NOTIFY |	\
-			 KVM_COCO_EXIT_FATAL_ERROR)
-
 /* Leaf 1 of GetTdVmCallInfo, R11 */
 #define TDVMCALLINFO_GET_QUOTE		BIT_ULL(0)
 #define TDVMCALLINFO_SETUP_EVENT_NOTIFY	BIT_ULL(1)
@@ -109,7 +105,7 @@ static int map_gpa(struct kvm_vcpu *vcpu)
 	return kvm_map_gpa(vcpu, gpa_to_gfn(gpa & ~shared_bit), PHYS_PFN(args->r13),
 			   gpa & shared_bit ? KVM_MAP_GPA_RANGE_DECRYPTED :
 					      KVM_MAP_GPA_RANGE_ENCRYPTED,
-			   KVM_COCO_SOURCE_TDVMCALL, finish_map_gpa);
+			   KVM_MAP_GPA_TDVMCALL, finish_map_gpa);
 }
 
 static int complete_simple(struct kvm_vcpu *vcpu)
@@ -143,14 +139,9 @@ static int get_quote(struct kvm_vcpu *vcpu)
 
 static int setup_event_notify(struct kvm_vcpu *vcpu)
 {
-	u64 vector = tdvmcall_args(vcpu)->r12;
-
-	if (!is_event_vector(vector))
-		return tdvmcall_finish(vcpu, TDVMCALL_STATUS_INVALID_OPERAND);
-
 	prepare_tdx_exit(vcpu, TDVMCALL_SETUP_EVENT_NOTIFY_INTERRUPT);
 	vcpu->run->tdx.setup_event_notify.ret = TDVMCALL_STATUS_SUBFUNC_UNSUPPORTED;
-	vcpu->run->tdx.setup_event_notify.vector = vector;
+	vcpu->run->tdx.setup_event_notify.vector = tdvmcall_args(vcpu)->r12;
 	return 0;
 }
 
@@ -185,12 +176,25 @@ static int report_fatal_error(struct kvm_vcpu *vcpu)
 	return 0;
 }
 
+/* What the guest can use because it has exits of KVM's own. */
+static u64 own_exits_info(struct kvm_vcpu *vcpu)
+{
+	u32 exits = vcpu->kvm->arch.coco_exits;
+	u64 info = 0;
+
+	if (exits & KVM_COCO_EXIT_GET_QUOTE)
+		info |= TDVMCALLINFO_GET_QUOTE;
+	if (exits & KVM_COCO_EXIT_SETUP_EVENT_NOTIFY)
+		info |= TDVMCALLINFO_SETUP_EVENT_NOTIFY;
+	return info;
+}
+
 static int complete_get_info(struct kvm_vcpu *vcpu)
 {
 	struct tdx_module_args *args = tdvmcall_args(vcpu);
 	struct kvm_run *run = vcpu->run;
 
-	args->r11 = run->tdx.get_tdvmcall_info.r11;
+	args->r11 = run->tdx.get_tdvmcall_info.r11 | own_exits_info(vcpu);
 	args->r12 = run->tdx.get_tdvmcall_info.r12;
 	args->r13 = run->tdx.get_tdvmcall_info.r13;
 	args->r14 = run->tdx.get_tdvmcall_info.r14;
@@ -226,16 +230,15 @@ static int get_info(struct kvm_vcpu *vcpu)
 }
 
 /*
- * From here on, calls with KVM_CAP_COCO_EXITS.  Each is checked, then shown to
- * userspace, and what userspace has been shown is never read back, except for
- * its answer, which is in the same place for all.
+ * From here on, calls that have an exit of their own.  Each is checked, then shown
+ * to userspace, and what userspace has been shown is never read back, except for
+ * its answer.
  */
 static_assert(sizeof(struct kvm_coco_get_quote) == 24);
 static_assert(sizeof(struct kvm_coco_setup_event_notify) == 16);
 static_assert(sizeof(struct kvm_coco_fatal_error) == 96);
 static_assert(!offsetof(struct kvm_coco_get_quote, ret));
 static_assert(!offsetof(struct kvm_coco_setup_event_notify, ret));
-static_assert(!offsetof(struct kvm_coco_fatal_error, ret));
 
 /* @size bytes at @gpa are memory that is shared, and that a guest can have. */
 static __always_inline bool is_shared_range(struct kvm_vcpu *vcpu, gpa_t gpa, u64 size)
@@ -249,13 +252,41 @@ static __always_inline bool is_shared_range(struct kvm_vcpu *vcpu, gpa_t gpa, u6
 	return PAGE_ALIGNED(gpa | size) && gpa <= last && size - 1 <= last - gpa;
 }
 
-static int complete_call(struct kvm_vcpu *vcpu);
+/* @reserved is all that has to be 0 in an answer. */
+static int complete_call(struct kvm_vcpu *vcpu, u32 err, u32 reserved,
+			 int (*show)(struct kvm_vcpu *vcpu))
+{
+	u64 status;
+
+	if (kvm_is_exit_stale(vcpu))
+		return 1;
+
+	/* Only those that are told to try again know what it means. */
+	if (reserved || !tdvmcall_status(err, &status) ||
+	    (err == EAGAIN && tdvmcall_args(vcpu)->r11 != TDVMCALL_GET_QUOTE)) {
+		/* Ask again: KVM_RUN has cleared complete_userspace_io. */
+		show(vcpu);
+		return -EINVAL;
+	}
+
+	return tdvmcall_finish(vcpu, status);
+}
+
+static int show_get_quote(struct kvm_vcpu *vcpu);
+
+static int complete_get_quote(struct kvm_vcpu *vcpu)
+{
+	struct kvm_coco_get_quote *exit = &vcpu->run->coco_get_quote;
+
+	return complete_call(vcpu, READ_ONCE(exit->ret), READ_ONCE(exit->flags),
+			     show_get_quote);
+}
 
 static int show_get_quote(struct kvm_vcpu *vcpu)
 {
 	struct tdx_module_args *args = tdvmcall_args(vcpu);
 
-	vcpu->arch.complete_userspace_io = complete_call;
+	vcpu->arch.complete_userspace_io = complete_get_quote;
 	vcpu->run->exit_reason = KVM_EXIT_COCO_GET_QUOTE;
 	vcpu->run->coco_get_quote = (struct kvm_coco_get_quote) {
 		.ret = EOPNOTSUPP,
@@ -265,15 +296,32 @@ static int show_get_quote(struct kvm_vcpu *vcpu)
 	return 0;
 }
 
+static int show_setup_event_notify(struct kvm_vcpu *vcpu);
+
+static int complete_setup_event_notify(struct kvm_vcpu *vcpu)
+{
+	struct kvm_coco_setup_event_notify *exit = &vcpu->run->coco_setup_event_notify;
+
+	return complete_call(vcpu, READ_ONCE(exit->ret),
+			     READ_ONCE(exit->flags) | READ_ONCE(exit->reserved),
+			     show_setup_event_notify);
+}
+
 static int show_setup_event_notify(struct kvm_vcpu *vcpu)
 {
-	vcpu->arch.complete_userspace_io = complete_call;
+	vcpu->arch.complete_userspace_io = complete_setup_event_notify;
 	vcpu->run->exit_reason = KVM_EXIT_COCO_SETUP_EVENT_NOTIFY;
 	vcpu->run->coco_setup_event_notify = (struct kvm_coco_setup_event_notify) {
 		.ret = EOPNOTSUPP,
 		.vector = tdvmcall_args(vcpu)->r12,
 	};
 	return 0;
+}
+
+/* The GHCI specification has no way to refuse a fatal error. */
+static int complete_fatal_error(struct kvm_vcpu *vcpu)
+{
+	return tdvmcall_finish(vcpu, TDVMCALL_STATUS_SUCCESS);
 }
 
 static int show_fatal_error(struct kvm_vcpu *vcpu)
@@ -287,10 +335,9 @@ static int show_fatal_error(struct kvm_vcpu *vcpu)
 
 	BUILD_BUG_ON(sizeof(message) >= sizeof(exit->message));
 
-	vcpu->arch.complete_userspace_io = complete_call;
+	vcpu->arch.complete_userspace_io = complete_fatal_error;
 	vcpu->run->exit_reason = KVM_EXIT_COCO_FATAL_ERROR;
 	*exit = (struct kvm_coco_fatal_error) {
-		.ret = EOPNOTSUPP,
 		.error_code = args->r12 & ~FATAL_ERROR_GPA_VALID,
 	};
 	memcpy(exit->message, message, sizeof(message));
@@ -304,130 +351,6 @@ static int show_fatal_error(struct kvm_vcpu *vcpu)
 	return 0;
 }
 
-static int complete_call(struct kvm_vcpu *vcpu)
-{
-	u32 err = READ_ONCE(vcpu->run->coco_get_quote.ret);
-	u64 status;
-
-	if (likely(!err))
-		return tdvmcall_finish(vcpu, TDVMCALL_STATUS_SUCCESS);
-
-	/* Only those that are told to try again know what it means. */
-	if (tdvmcall_status(err, &status) &&
-	    (err != EAGAIN || tdvmcall_args(vcpu)->r11 == TDVMCALL_GET_QUOTE))
-		return tdvmcall_finish(vcpu, status);
-
-	/* KVM_RUN has taken the request off vcpu->arch, do not lose it. */
-	switch (tdvmcall_args(vcpu)->r11) {
-	case TDVMCALL_GET_QUOTE:
-		show_get_quote(vcpu);
-		break;
-	case TDVMCALL_SETUP_EVENT_NOTIFY_INTERRUPT:
-		show_setup_event_notify(vcpu);
-		break;
-	case TDVMCALL_REPORT_FATAL_ERROR:
-		show_fatal_error(vcpu);
-		break;
-	}
-	return -EINVAL;
-}
-
-/* KVM knows what it forwards, there is nothing to ask userspace. */
-static u64 answer_get_info(struct kvm_vcpu *vcpu)
-{
-	struct tdx_module_args *args = tdvmcall_args(vcpu);
-	u32 exits = vcpu->kvm->arch.coco_exits;
-	u64 info = 0;
-
-	if (args->r12 > 1)
-		return TDVMCALL_STATUS_INVALID_OPERAND;
-
-	if (args->r12 == 1) {
-		if (exits & KVM_COCO_EXIT_GET_QUOTE)
-			info |= TDVMCALLINFO_GET_QUOTE;
-		if (exits & KVM_COCO_EXIT_SETUP_EVENT_NOTIFY)
-			info |= TDVMCALLINFO_SETUP_EVENT_NOTIFY;
-	}
-
-	args->r11 = info;
-	args->r12 = 0;
-	args->r13 = 0;
-	args->r14 = 0;
-	return TDVMCALL_STATUS_SUCCESS;
-}
-
-static int coco_tdvmcall(struct kvm_vcpu *vcpu)
-{
-	struct tdx_module_args *args = tdvmcall_args(vcpu);
-	u32 exits = vcpu->kvm->arch.coco_exits;
-
-	switch (args->r11) {
-	case TDVMCALL_GET_TD_VM_CALL_INFO:
-		return tdvmcall_finish(vcpu, answer_get_info(vcpu));
-	case TDVMCALL_GET_QUOTE:
-		if (!(exits & KVM_COCO_EXIT_GET_QUOTE))
-			goto unsupported;
-		if (!is_shared_range(vcpu, args->r12, args->r13))
-			goto invalid;
-		return show_get_quote(vcpu);
-	case TDVMCALL_MAP_GPA:
-		return map_gpa(vcpu);
-	case TDVMCALL_SETUP_EVENT_NOTIFY_INTERRUPT:
-		if (!(exits & KVM_COCO_EXIT_SETUP_EVENT_NOTIFY))
-			goto unsupported;
-		if (!is_event_vector(args->r12))
-			goto invalid;
-		return show_setup_event_notify(vcpu);
-	case TDVMCALL_REPORT_FATAL_ERROR:
-		/* The GHCI specification has no way to refuse it. */
-		if (!(exits & KVM_COCO_EXIT_FATAL_ERROR))
-			return report_fatal_error(vcpu);
-		return show_fatal_error(vcpu);
-	default:
-		goto unsupported;
-	}
-
-invalid:
-	return tdvmcall_finish(vcpu, TDVMCALL_STATUS_INVALID_OPERAND);
-
-unsupported:
-	return tdvmcall_finish(vcpu, TDVMCALL_STATUS_SUBFUNC_UNSUPPORTED);
-}
-
-/* @kvm is NULL for what any VM can have. */
-u32 kvm_coco_exits_supported(struct kvm *kvm)
-{
-	u32 types = kvm ? BIT(kvm->arch.vm_type) : kvm_caps.supported_vm_types;
-	u32 exits = KVM_COCO_EXIT_MAP_GPA_RANGE;
-
-	/* TDs do not have the MSR. */
-	if (types & ~BIT(KVM_X86_TDX_VM))
-		exits |= KVM_COCO_EXIT_MIGRATION_CONTROL;
-
-	if (types & (BIT(KVM_X86_TDX_VM) | BIT(KVM_X86_SW_PROTECTED_VM)))
-		exits |= TDVMCALL_EXITS;
-
-	return exits;
-}
-
-int kvm_enable_coco_exits(struct kvm *kvm, const struct kvm_enable_cap *cap)
-{
-	u32 supported = kvm_coco_exits_supported(kvm);
-
-	if ((cap->args[0] & ~(u64)supported) ||
-	    cap->args[1] || cap->args[2] || cap->args[3])
-		return -EINVAL;
-
-	guard(mutex)(&kvm->lock);
-
-	/* vCPUs read it without a lock. */
-	if (kvm->created_vcpus)
-		return -EINVAL;
-
-	kvm->arch.coco_exits = cap->args[0];
-	return 0;
-}
-
 /*
  * Handle the TDVMCALL in @args, of which @rax is no part, but is reported along
  * with a fatal error.  @finish gives R10 to R14 of @args back to the guest, now
@@ -437,26 +360,35 @@ int kvm_enable_coco_exits(struct kvm *kvm, const struct kvm_enable_cap *cap)
 int kvm_tdvmcall(struct kvm_vcpu *vcpu, struct tdx_module_args *args,
 		 unsigned long rax, int (*finish)(struct kvm_vcpu *vcpu))
 {
+	u32 exits = vcpu->kvm->arch.coco_exits;
+
 	vcpu->arch.tdvmcall.args = args;
 	vcpu->arch.tdvmcall.rax = rax;
 	vcpu->arch.tdvmcall.finish = finish;
 
 	trace_kvm_tdvmcall(vcpu->vcpu_id, args->r11, args->r12, args->r13);
 
-	if (vcpu->kvm->arch.coco_exits)
-		return coco_tdvmcall(vcpu);
-
 	switch (args->r11) {
 	case TDVMCALL_GET_TD_VM_CALL_INFO:
 		return get_info(vcpu);
 	case TDVMCALL_GET_QUOTE:
-		return get_quote(vcpu);
+		if (!(exits & KVM_COCO_EXIT_GET_QUOTE))
+			return get_quote(vcpu);
+		if (!is_shared_range(vcpu, args->r12, args->r13))
+			return tdvmcall_finish(vcpu, TDVMCALL_STATUS_INVALID_OPERAND);
+		return show_get_quote(vcpu);
 	case TDVMCALL_MAP_GPA:
 		return map_gpa(vcpu);
 	case TDVMCALL_REPORT_FATAL_ERROR:
-		return report_fatal_error(vcpu);
+		if (!(exits & KVM_COCO_EXIT_FATAL_ERROR))
+			return report_fatal_error(vcpu);
+		return show_fatal_error(vcpu);
 	case TDVMCALL_SETUP_EVENT_NOTIFY_INTERRUPT:
-		return setup_event_notify(vcpu);
+		if (!is_event_vector(args->r12))
+			return tdvmcall_finish(vcpu, TDVMCALL_STATUS_INVALID_OPERAND);
+		if (!(exits & KVM_COCO_EXIT_SETUP_EVENT_NOTIFY))
+			return setup_event_notify(vcpu);
+		return show_setup_event_notify(vcpu);
 	default:
 		return tdvmcall_finish(vcpu, TDVMCALL_STATUS_SUBFUNC_UNSUPPORTED);
 	}
@@ -476,8 +408,7 @@ static int sw_finish_tdvmcall(struct kvm_vcpu *vcpu)
 {
 	struct tdx_module_args *args = tdvmcall_args(vcpu);
 
-	/* Userspace has moved the vCPU away from the call, e.g. to reset it. */
-	if (!kvm_is_linear_rip(vcpu, vcpu->arch.cui_linear_rip))
+	if (kvm_is_exit_stale(vcpu))
 		return 1;
 
 	kvm_rax_write_raw(vcpu, 0);

@@ -9,24 +9,12 @@ int kvm_tdvmcall(struct kvm_vcpu *vcpu, struct tdx_module_args *args,
 
 #ifdef CONFIG_X86_64
 gpa_t kvm_tdvmcall_shared_bit(struct kvm *kvm);
-u32 kvm_coco_exits_supported(struct kvm *kvm);
-int kvm_enable_coco_exits(struct kvm *kvm, const struct kvm_enable_cap *cap);
 bool kvm_is_sw_tdvmcall(struct kvm_vcpu *vcpu);
 int kvm_sw_tdvmcall(struct kvm_vcpu *vcpu);
 #else
 static inline gpa_t kvm_tdvmcall_shared_bit(struct kvm *kvm)
 {
 	return 0;
-}
-
-static inline u32 kvm_coco_exits_supported(struct kvm *kvm)
-{
-	return 0;
-}
-
-static inline int kvm_enable_coco_exits(struct kvm *kvm, const struct kvm_enable_cap *cap)
-{
-	return -EINVAL;
 }
 
 static inline bool kvm_is_sw_tdvmcall(struct kvm_vcpu *vcpu)

@@ -34,12 +34,13 @@
 #define KVM_EXIT_COCO_GET_QUOTE			1000
 #define KVM_EXIT_COCO_SETUP_EVENT_NOTIFY	1001
 #define KVM_EXIT_COCO_FATAL_ERROR		1002
-#define KVM_EXIT_MAP_GPA_RANGE			1003
-#define KVM_EXIT_MIGRATION_CONTROL		1004
+#define KVM_EXIT_COCO_MAP_GPA_RANGE		1003
+#define KVM_EXIT_COCO_MIGRATION_CONTROL		1004
 
 /*
  * Userspace answers in "ret", with 0 or a positive errno.  It is EOPNOTSUPP when
- * KVM exits, EINVAL is the other errno that every operation takes.
+ * KVM exits, EINVAL is the other errno that every operation takes.  "flags" and
+ * "reserved" have to stay as they are.
  */
 
 /* KVM_EXIT_COCO_GET_QUOTE, also takes EAGAIN */
@@ -63,38 +64,33 @@ struct kvm_coco_setup_event_notify {
 /* The message is 64 bytes of the guest, as they are, and NULs. */
 #define KVM_COCO_FATAL_ERROR_MESSAGE_SIZE	72
 
-/* KVM_EXIT_COCO_FATAL_ERROR */
+/* KVM_EXIT_COCO_FATAL_ERROR, which has no answer */
 struct kvm_coco_fatal_error {
-	__u32 ret;
 	__u32 flags;		/* KVM_COCO_FATAL_ERROR_GPA_VALID */
+	__u32 reserved;		/* 0 */
 	__u64 error_code;	/* bits 62:0 */
 	__u64 gpa;		/* 4KiB-aligned, shared; 0 if not valid */
 	__u8 message[KVM_COCO_FATAL_ERROR_MESSAGE_SIZE];
 };
 
 #define KVM_COCO_MAP_GPA_RANGE_PRIVATE		(1 << 0)
-
-/* Where a KVM_EXIT_MAP_GPA_RANGE comes from. */
-#define KVM_COCO_SOURCE_HYPERCALL		0	/* KVM_HC_MAP_GPA_RANGE */
-#define KVM_COCO_SOURCE_TDVMCALL		1	/* TDG.VP.VMCALL<MapGPA> */
-#define KVM_COCO_SOURCE_SNP_MSR			2	/* GHCB MSR protocol */
-#define KVM_COCO_SOURCE_SNP_GHCB		3	/* SNP Page State Change of a GHCB */
+#define KVM_COCO_MAP_GPA_RANGE_CAN_RETRY	(1 << 1)
 
 /*
- * KVM_EXIT_MAP_GPA_RANGE, also takes EAGAIN.  "done" is the part of the range, from
+ * KVM_EXIT_COCO_MAP_GPA_RANGE, also takes EAGAIN.  "done" is the part of the range, from
  * its start, that userspace has changed, in bytes.
  */
 struct kvm_coco_map_gpa_range {
 	__u32 ret;
-	__u32 flags;		/* KVM_COCO_MAP_GPA_RANGE_PRIVATE */
+	__u32 flags;		/* KVM_COCO_MAP_GPA_RANGE_* */
 	__u64 gpa;		/* 4KiB-aligned, without shared bit */
 	__u64 size;		/* bytes, a multiple of 4KiB, not 0 */
 	__u64 done;		/* 0; answer: a multiple of 4KiB */
 	__u32 page_shift;	/* of the page size that the guest prefers: 12, 21, 30 */
-	__u32 source;		/* KVM_COCO_SOURCE_* */
+	__u32 reserved;		/* 0 */
 };
 
-/* KVM_EXIT_MIGRATION_CONTROL, an errno is a #GP for the guest */
+/* KVM_EXIT_COCO_MIGRATION_CONTROL, an errno is a #GP for the guest */
 struct kvm_coco_migration_control {
 	__u32 ret;
 	__u32 flags;		/* 0 */

@@ -147,7 +147,6 @@ int snp_psc_begin_msr(struct snp_psc *psc, u64 ghcb_msr)
 	u8 op = GHCB_MSR_PSC_REQ_TO_OP(ghcb_msr);
 
 	psc->buffer = NULL;
-	psc->nr_retries = 0;
 
 	if (op != SNP_PAGE_STATE_PRIVATE && op != SNP_PAGE_STATE_SHARED)
 		return snp_psc_finish(psc, GHCB_MSR_PSC_RESP_ERROR);
@@ -169,10 +168,7 @@ static int snp_psc_answer_msr(struct snp_psc *psc, u64 ret, u64 npages)
 		return snp_psc_finish(psc, GHCB_MSR_PSC_RESP);
 
 	/* There is no response that makes the guest try again, ask userspace. */
-	if (psc->nr_retries++ < SNP_PSC_MSR_MAX_RETRIES)
-		return 1;
-
-	return snp_psc_finish(psc, GHCB_MSR_PSC_RESP_ERROR);
+	return 1;
 }
 
 int snp_psc_answer(struct snp_psc *psc, u64 ret, u64 npages)

@@ -6,12 +6,6 @@
 
 #include <asm/sev-common.h>
 
-/*
- * How often in a row userspace may answer EAGAIN to a request by MSR, before
- * the guest gets an error.
- */
-#define SNP_PSC_MSR_MAX_RETRIES	16
-
 /* Memory of the guest, which may change it at any time. */
 struct psc_buffer {
 	struct psc_hdr hdr;
@@ -39,9 +33,6 @@ struct snp_psc {
 	u16 end_idx;
 	u32 cur_page;		/* pages of this entry that are done */
 	u32 cur_npages;		/* pages that this entry has */
-
-	/* For the GHCB MSR protocol only. */
-	u8 nr_retries;
 };
 
 /*

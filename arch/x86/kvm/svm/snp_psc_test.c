@@ -924,15 +924,14 @@ static void run_msr_retries(struct kunit *test, int nr, u64 ret, u64 result)
 
 static void snp_psc_test_msr_retry(struct kunit *test)
 {
-	int nr;
+	/* More than any counter of 8 bits has. */
+	static const int nr[] = { 0, 1, 2, 16, 17, 255, 256, 1000 };
+	int i;
 
-	for (nr = 0; nr <= 16; nr++) {
-		run_msr_retries(test, nr, 0, GHCB_MSR_PSC_RESP);
-		run_msr_retries(test, nr, EINVAL, GHCB_MSR_PSC_RESP_ERROR);
+	for (i = 0; i < ARRAY_SIZE(nr); i++) {
+		run_msr_retries(test, nr[i], 0, GHCB_MSR_PSC_RESP);
+		run_msr_retries(test, nr[i], EINVAL, GHCB_MSR_PSC_RESP_ERROR);
 	}
-	/* Enough is enough, and the next request starts over. */
-	run_msr_retries(test, 16, EAGAIN, GHCB_MSR_PSC_RESP_ERROR);
-	run_msr_retries(test, 16, EAGAIN, GHCB_MSR_PSC_RESP_ERROR);
 }
 
 /* An answer that speaks of pages, to a request for one. */

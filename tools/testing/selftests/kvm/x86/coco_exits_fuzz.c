@@ -148,8 +148,9 @@ static void write_answer(u32 reason, u64 ret, u64 done)
 		run->tdx.get_tdvmcall_info.r14 = done;
 		break;
 	case KVM_EXIT_SYSTEM_EVENT:
+	case KVM_EXIT_COCO_FATAL_ERROR:
 		break;
-	case KVM_EXIT_MAP_GPA_RANGE:
+	case KVM_EXIT_COCO_MAP_GPA_RANGE:
 		WRITE_ONCE(run->coco_map_gpa_range.done, done);
 		fallthrough;
 	default:
@@ -241,6 +242,8 @@ static void init_model(struct model *m, const struct fuzz_case *c)
 		.maxphyaddr = c->maxphyaddr,
 		.has_hypercall_exits = c->has_hypercall_exits,
 		.has_msr = c->has_msr,
+		/* Memory that is not encrypted can be migrated. */
+		.msr = fuzz_vm_types[c->vm_type] == KVM_X86_DEFAULT_VM ? KVM_MIGRATION_READY : 0,
 	};
 }
 
@@ -302,9 +305,11 @@ static bool is_answer(u32 reason, size_t offset)
 		return offset == offsetof(struct kvm_run, hypercall.ret);
 	case KVM_EXIT_TDX:
 		return offset >= offsetof(struct kvm_run, tdx.unknown);
-	case KVM_EXIT_MAP_GPA_RANGE:
+	case KVM_EXIT_COCO_MAP_GPA_RANGE:
 		return offset == offsetof(struct kvm_run, coco_map_gpa_range.ret) ||
 		       offset == offsetof(struct kvm_run, coco_map_gpa_range.done);
+	case KVM_EXIT_COCO_FATAL_ERROR:
+		return false;
 	default:
 		return offset == offsetof(struct kvm_run, coco_get_quote.ret);
 	}
@@ -503,6 +508,26 @@ static bool do_race(u64 ret, u64 done)
 	return false;
 }
 
+/* What KVM looks at besides the answer: it has to stay as it is. */
+static void keep_reserved(const struct kvm_run *before)
+{
+	struct kvm_run *run = machine->vcpu->run;
+
+	switch (machine->model.reason) {
+	case KVM_EXIT_COCO_SETUP_EVENT_NOTIFY:
+		run->coco_setup_event_notify.reserved = before->coco_setup_event_notify.reserved;
+		fallthrough;
+	case KVM_EXIT_COCO_GET_QUOTE:
+	case KVM_EXIT_COCO_MIGRATION_CONTROL:
+		run->coco_get_quote.flags = before->coco_get_quote.flags;
+		break;
+	case KVM_EXIT_COCO_MAP_GPA_RANGE:
+		run->coco_map_gpa_range.flags = before->coco_map_gpa_range.flags;
+		run->coco_map_gpa_range.reserved = before->coco_map_gpa_range.reserved;
+		break;
+	}
+}
+
 static void do_scribble(u64 seed)
 {
 	struct kvm_run *run = machine->vcpu->run;
@@ -518,6 +543,7 @@ static void do_scribble(u64 seed)
 	else
 		write_answer(machine->model.reason, before.coco_map_gpa_range.ret,
 			     before.coco_map_gpa_range.done);
+	keep_reserved(&before);
 }
 
 static bool do_regs(u64 seed)
@@ -573,9 +599,9 @@ static bool do_msr(u64 value)
 	u64 msr = vcpu_get_msr(machine->vcpu, MSR_KVM_MIGRATION_CONTROL);
 	int got, want;
 
-	if (msr != machine->model.msr)
+	if (msr != model_get_msr(&machine->model))
 		return fail("KVM_GET_MSRS: 0x%llx, not 0x%llx", (unsigned long long)msr,
-			    (unsigned long long)machine->model.msr);
+			    (unsigned long long)model_get_msr(&machine->model));
 	want = model_set_msr(&machine->model, value);
 	got = _vcpu_set_msr(machine->vcpu, MSR_KVM_MIGRATION_CONTROL, value);
 	return got == want || fail("KVM_SET_MSRS: %d, not %d", got, want);
@@ -636,7 +662,7 @@ static bool do_chaos(u64 flags, u64 nr_runs)
 
 	/* Back to where the model knows what comes next. */
 	for (i = 0; i < 64; i++) {
-		memset(run->padding, 0, sizeof(run->padding));
+		/* If that is refused, KVM puts all else right. */
 		run->hypercall.ret = EINVAL;
 		run->coco_get_quote.ret = EINVAL;
 		chaos_request(1);
@@ -653,11 +679,6 @@ static bool do_chaos(u64 flags, u64 nr_runs)
 	m->nr_nmis += m->nmi_pending;
 	m->nmi_pending = false;
 	m->msr = 0;
-	m->stopped = 0;
-	m->start = 0x7777;
-	m->end = m->start + 0x333;
-	m->attrs = 1;
-	m->source = KVM_COCO_SOURCE_HYPERCALL;
 	return true;
 }
 
@@ -708,7 +729,7 @@ static bool do_step(const struct step *step)
 	case STEP_MOVE:
 		/* KVM_EXIT_HYPERCALL of a hypercall has always ignored RIP. */
 		if (asks_hypercall && !m->is_moved &&
-		    (m->reason != KVM_EXIT_HYPERCALL || m->source != KVM_COCO_SOURCE_HYPERCALL))
+		    (m->reason != KVM_EXIT_HYPERCALL || m->is_tdvmcall))
 			do_move();
 		return true;
 	case STEP_NMI:

@@ -348,7 +348,7 @@ static void answer(const struct operation *op, int part)
 		       vcpu->run->hypercall.args[0]);
 		vcpu->run->hypercall.ret = 0;
 		break;
-	case KVM_EXIT_MAP_GPA_RANGE:
+	case KVM_EXIT_COCO_MAP_GPA_RANGE:
 		expect(map->gpa == GPA + done && map->size == NR_PAGES * PAGE_SIZE - done &&
 		       map->ret == EOPNOTSUPP && !map->done, "gpa 0x%llx, size 0x%llx",
 		       map->gpa, map->size);
@@ -581,7 +581,7 @@ static void prepare_punch_hole(const struct operation *op)
 
 static void begin_msr(const struct operation *op)
 {
-	vm = create_vm(vm_type, 0);
+	vm = create_vm(vm_type, KVM_COCO_EXIT_MIGRATION_CONTROL);
 	vcpu = vm_vcpu_add(vm, 0, guest_requests);
 }
 
@@ -669,12 +669,12 @@ static void end_modules(const struct operation *op)
 static const struct request requests[] = {
 	{ "KVM_EXIT_HYPERCALL", ANY_VM, HYPERCALL, 0,
 	  { GPA, NR_PAGES, KVM_MAP_GPA_RANGE_ENCRYPTED }, KVM_EXIT_HYPERCALL, 1 },
-	{ "KVM_EXIT_MAP_GPA_RANGE", ANY_VM, HYPERCALL, ANY_EXITS,
-	  { GPA, NR_PAGES, KVM_MAP_GPA_RANGE_ENCRYPTED }, KVM_EXIT_MAP_GPA_RANGE, 1, true },
-	{ "KVM_EXIT_MAP_GPA_RANGE in two parts", ANY_VM, HYPERCALL, ANY_EXITS,
-	  { GPA, NR_PAGES, KVM_MAP_GPA_RANGE_ENCRYPTED }, KVM_EXIT_MAP_GPA_RANGE, 2 },
-	{ "KVM_EXIT_MIGRATION_CONTROL", ANY_VM, WRMSR, ANY_EXITS,
-	  {}, KVM_EXIT_MIGRATION_CONTROL, 1 },
+	{ "KVM_EXIT_COCO_MAP_GPA_RANGE", ANY_VM, HYPERCALL, ANY_EXITS,
+	  { GPA, NR_PAGES, KVM_MAP_GPA_RANGE_ENCRYPTED }, KVM_EXIT_COCO_MAP_GPA_RANGE, 1, true },
+	{ "KVM_EXIT_COCO_MAP_GPA_RANGE in two parts", ANY_VM, HYPERCALL, ANY_EXITS,
+	  { GPA, NR_PAGES, KVM_MAP_GPA_RANGE_ENCRYPTED }, KVM_EXIT_COCO_MAP_GPA_RANGE, 2 },
+	{ "KVM_EXIT_COCO_MIGRATION_CONTROL", ANY_VM, WRMSR, ANY_EXITS,
+	  {}, KVM_EXIT_COCO_MIGRATION_CONTROL, 1 },
 	{ "KVM_EXIT_TDX", TD, TDVMCALL, 0,
 	  { TDVMCALL_GET_QUOTE, SHARED | GPA, SIZE }, KVM_EXIT_TDX, 1 },
 	{ "GetQuote", TD, TDVMCALL, TD_EXITS,
@@ -684,7 +684,7 @@ static const struct request requests[] = {
 	{ "ReportFatalError", TD, TDVMCALL, TD_EXITS,
 	  { TDVMCALL_FATAL_ERROR, 1 }, KVM_EXIT_COCO_FATAL_ERROR, 1 },
 	{ "MapGPA in two parts", TD, TDVMCALL, TD_EXITS,
-	  { TDVMCALL_MAP_GPA, GPA, SIZE }, KVM_EXIT_MAP_GPA_RANGE, 2 },
+	  { TDVMCALL_MAP_GPA, GPA, SIZE }, KVM_EXIT_COCO_MAP_GPA_RANGE, 2 },
 };
 
 /* Of each request */

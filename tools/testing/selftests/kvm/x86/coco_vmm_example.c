@@ -79,7 +79,7 @@ static const struct {
 } calls[NR_CALLS] = {
 	[INFO] = { "GetTdVmCallInfo, leaf 1",
 		   { [R11] = GET_TD_VM_CALL_INFO, [R12] = 1 },
-		   0, SUCCESS },
+		   KVM_EXIT_TDX, SUCCESS },
 	[QUOTE] = { "GetQuote",
 		    { [R11] = GET_QUOTE, [R12] = SHARED | QUOTE_GPA, [R13] = QUOTE_SIZE },
 		    KVM_EXIT_COCO_GET_QUOTE, SUCCESS },
@@ -309,7 +309,7 @@ static void handle_fatal_error(struct kvm_coco_fatal_error *req)
 	char text[4 * KVM_COCO_FATAL_ERROR_MESSAGE_SIZE + 1];
 	int i, len = 0;
 
-	args_ok = req->ret == EOPNOTSUPP && req->flags == KVM_COCO_FATAL_ERROR_GPA_VALID &&
+	args_ok = req->flags == KVM_COCO_FATAL_ERROR_GPA_VALID && !req->reserved &&
 		  req->error_code == ERROR_CODE && req->gpa == INFO_GPA &&
 		  !memcmp(req->message, message, 64);
 	for (i = 64; i < KVM_COCO_FATAL_ERROR_MESSAGE_SIZE; i++)
@@ -392,6 +392,13 @@ int main(void)
 			break;
 		case KVM_EXIT_COCO_SETUP_EVENT_NOTIFY:
 			handle_event_notify(&run->coco_setup_event_notify);
+			break;
+		case KVM_EXIT_TDX:
+			/*
+			 * A call without an exit of its own: KVM has preset what says
+			 * that this VMM has nothing to add, and adds the calls that it
+			 * has exits for.
+			 */
 			break;
 		case KVM_EXIT_COCO_FATAL_ERROR:
 			/* The guest does not run again, i.e. there is no answer. */

@@ -2,7 +2,7 @@
 /*
  * Guests that change the encryption status of their memory: KVM_HC_MAP_GPA_RANGE of
  * default VMs and TDG.VP.VMCALL<MapGPA> of software-protected VMs, as
- * KVM_EXIT_HYPERCALL and as KVM_EXIT_MAP_GPA_RANGE.
+ * KVM_EXIT_HYPERCALL and as KVM_EXIT_COCO_MAP_GPA_RANGE.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -54,7 +54,6 @@ enum producer {
 static const char * const producer_names[] = { "hypercall", "TDVMCALL" };
 
 static const u32 vm_types[] = { VM_TYPE_DEFAULT, KVM_X86_SW_PROTECTED_VM };
-static const u32 sources[] = { KVM_COCO_SOURCE_HYPERCALL, KVM_COCO_SOURCE_TDVMCALL };
 
 /* What userspace wants to get. */
 enum exits {
@@ -138,6 +137,12 @@ static bool expect_success(struct guest *guest, int ret, const struct request *r
 	return expect_result(guest, ret, request, 0, STATUS_SUCCESS, 0);
 }
 
+static u32 flags_of(const struct request *request)
+{
+	return (request->private ? KVM_COCO_MAP_GPA_RANGE_PRIVATE : 0) |
+	       (request->producer == TDVMCALL ? KVM_COCO_MAP_GPA_RANGE_CAN_RETRY : 0);
+}
+
 /* All of the exit, for what is left of @request after @done bytes. */
 static bool expect_range(struct guest *guest, int ret, const struct request *request,
 			 u64 done)
@@ -145,28 +150,28 @@ static bool expect_range(struct guest *guest, int ret, const struct request *req
 	struct kvm_coco_map_gpa_range *got = &guest->vcpu->run->coco_map_gpa_range;
 	struct kvm_coco_map_gpa_range want = {
 		.ret = EOPNOTSUPP,
-		.flags = request->private ? KVM_COCO_MAP_GPA_RANGE_PRIVATE : 0,
+		.flags = flags_of(request),
 		.gpa = request->gpa + done,
 		.size = request->size - done,
 		.page_shift = 12,
-		.source = sources[request->producer],
 	};
 
 	if (request->producer == HYPERCALL)
 		want.page_shift += 9 * (request->attrs & 3);
-	if (!expect(ret == KVM_EXIT_MAP_GPA_RANGE, "no exit, but %d (%s)", ret,
+	if (!expect(ret == KVM_EXIT_COCO_MAP_GPA_RANGE, "no exit, but %d (%s)", ret,
 		    outcome_str(ret))) {
 		recover(guest, ret);
 		return false;
 	}
 	return expect(!memcmp(got, &want, sizeof(want)),
-		      "exit: ret %u, flags 0x%x, 0x%llx + 0x%llx, done 0x%llx, shift %u, source %u",
+		      "exit: ret %u, flags 0x%x, 0x%llx + 0x%llx, done 0x%llx, shift %u, reserved %u",
 		      got->ret, got->flags, got->gpa, got->size, got->done, got->page_shift,
-		      got->source);
+		      got->reserved);
 }
 
-static bool expect_hypercall(struct guest *guest, int ret, const struct request *request,
-			     u64 gpa, u64 size)
+/* @preset is what the guest gets if userspace does not answer. */
+static bool expect_hypercall_preset(struct guest *guest, int ret, const struct request *request,
+				    u64 gpa, u64 size, u64 preset)
 {
 	struct kvm_run *run = guest->vcpu->run;
 	u64 attrs = request->private ? ATTR_PRIVATE : 0;
@@ -177,13 +182,20 @@ static bool expect_hypercall(struct guest *guest, int ret, const struct request 
 		recover(guest, ret);
 		return false;
 	}
-	return expect(run->hypercall.nr == KVM_HC_MAP_GPA_RANGE && !run->hypercall.ret &&
+	return expect(run->hypercall.nr == KVM_HC_MAP_GPA_RANGE &&
+		      run->hypercall.ret == preset &&
 		      run->hypercall.flags == KVM_EXIT_HYPERCALL_LONG_MODE &&
 		      run->hypercall.args[0] == gpa && run->hypercall.args[1] == size / SIZE_4K &&
 		      run->hypercall.args[2] == attrs,
 		      "exit: nr %llu, ret %llu, flags 0x%llx, 0x%llx + %llu pages, 0x%llx",
 		      run->hypercall.nr, run->hypercall.ret, run->hypercall.flags,
 		      run->hypercall.args[0], run->hypercall.args[1], run->hypercall.args[2]);
+}
+
+static bool expect_hypercall(struct guest *guest, int ret, const struct request *request,
+			     u64 gpa, u64 size)
+{
+	return expect_hypercall_preset(guest, ret, request, gpa, size, 0);
 }
 
 static int ask(struct guest *guest, const struct request *request)
@@ -357,8 +369,12 @@ static void test_invalid(enum producer producer)
 /* KVM takes them all, whatever CPUs have; 76 - PAGE_SHIFT is no shift of 64 bits. */
 static void test_maxphyaddr(enum producer producer)
 {
-	static const u8 bits[] = { 52, 64, 76, 128, 255 };
+	static const u8 bits[] = { 52, 63, 64, 65, 76, 128, 255 };
 	struct request request = { producer, FIRST_GPA, SIZE_4K, true };
+	/* No guest can have more, and 2^64 bytes are 0. */
+	struct request most = { producer, 0, producer == TDVMCALL ? SHARED : BIT_ULL(52), true };
+	struct request all = { HYPERCALL, 0, 0, true };
+	struct kvm_regs regs, want;
 	struct guest guest;
 	int i;
 
@@ -367,6 +383,16 @@ static void test_maxphyaddr(enum producer producer)
 		about("MAXPHYADDR %u", bits[i]);
 		if (expect_range(&guest, ask(&guest, &request), &request, 0))
 			expect_success(&guest, answer(&guest, 0, request.size), &request);
+		if (expect_range(&guest, ask(&guest, &most), &most, 0))
+			expect_success(&guest, answer(&guest, 0, most.size), &most);
+		if (producer == HYPERCALL) {
+			about("MAXPHYADDR %u, 2^52 pages", bits[i]);
+			regs = regs_of(&all);
+			regs.rcx = BIT_ULL(52);
+			want = regs;
+			want.rax = -KVM_EINVAL;
+			expect_back(&guest, start(&guest, &regs), &want);
+		}
 		free_guest(&guest);
 	}
 }
@@ -403,12 +429,17 @@ static bool expect_refused(struct guest *guest, const struct request *request, i
 	return expect_range(guest, guest->vcpu->run->exit_reason, request, 0);
 }
 
+/* All but what has to stay as it is. */
 static void scribble(struct guest *guest)
 {
+	struct kvm_coco_map_gpa_range *exit = &guest->vcpu->run->coco_map_gpa_range;
+	u32 flags = exit->flags;
 	int i;
 
 	for (i = 0; i < sizeof(guest->vcpu->run->padding); i++)
 		guest->vcpu->run->padding[i] = random();
+	exit->flags = flags;
+	exit->reserved = 0;
 }
 
 static void test_answers(enum producer producer)
@@ -460,6 +491,18 @@ static void test_answers(enum producer producer)
 			expect_success(&guest, answer(&guest, 0, request.size), &request);
 	}
 
+	for (i = 0; i < 64; i++) {
+		about("bit %d of flags and reserved", i);
+		if (!expect_range(&guest, ask(&guest, &request), &request, 0))
+			continue;
+		if (i < 32)
+			guest.vcpu->run->coco_map_gpa_range.flags ^= 1u << i;
+		else
+			guest.vcpu->run->coco_map_gpa_range.reserved = 1u << (i - 32);
+		if (expect_refused(&guest, &request, answer(&guest, 0, request.size)))
+			expect_success(&guest, answer(&guest, 0, request.size), &request);
+	}
+
 	about("no answer");
 	if (expect_range(&guest, ask(&guest, &request), &request, 0))
 		expect_result(&guest, enter(&guest), &request, EOPNOTSUPP,
@@ -480,9 +523,19 @@ static void test_answers(enum producer producer)
 		if (producer == TDVMCALL)
 			expect_result(&guest, answer(&guest, EAGAIN, i * SIZE_4K), &request, 0,
 				      STATUS_RETRY, request.gpa + i * SIZE_4K);
-		/* The guest makes the same hypercall again. */
-		else if (expect_range(&guest, answer(&guest, EAGAIN, i * SIZE_4K), &request, 0))
-			expect_success(&guest, answer(&guest, 0, request.size), &request);
+		/* The guest cannot ask again, KVM asks for what is left. */
+		else if (expect_range(&guest, answer(&guest, EAGAIN, i * SIZE_4K), &request,
+				      i * SIZE_4K))
+			expect_success(&guest, answer(&guest, 0, request.size - i * SIZE_4K),
+				       &request);
+	}
+
+	about("EAGAIN, for long");
+	if (producer == HYPERCALL && expect_range(&guest, ask(&guest, &request), &request, 0)) {
+		for (i = 0; i < 300; i++)
+			if (!expect_range(&guest, answer(&guest, EAGAIN, 0), &request, 0))
+				break;
+		expect_success(&guest, answer(&guest, 0, request.size), &request);
 	}
 	free_guest(&guest);
 }
@@ -552,7 +605,7 @@ static void expire_timer(struct guest *guest)
 	expect(false, "the timer does not expire");
 }
 
-/* An interrupt comes before the rest of the range, but does not stop it for ever. */
+/* A TDX guest takes its interrupts before the rest of the range, others after it. */
 static void test_events(enum producer producer)
 {
 	struct request request = { producer, FIRST_GPA, 16 * SIZE_4K, false };
@@ -574,53 +627,25 @@ static void test_events(enum producer producer)
 		inject[i](&guest);
 		expect(events_of(&guest) == before, "early");
 		ret = answer(&guest, 0, 4 * SIZE_4K);
-		expect(events_of(&guest) == before + 1, "%llu instead of 1",
-		       (unsigned long long)(events_of(&guest) - before));
 		if (producer == TDVMCALL) {
+			expect(events_of(&guest) == before + 1, "%llu instead of 1",
+			       (unsigned long long)(events_of(&guest) - before));
 			expect_result(&guest, ret, &request, 0, STATUS_RETRY,
 				      request.gpa + 4 * SIZE_4K);
 			continue;
 		}
 
-		/* The guest has been at the hypercall all the time. */
-		if (!expect_range(&guest, ret, &request, 0))
-			continue;
-		about("%s, no further than before", names[i]);
-		inject[i](&guest);
-		ret = answer(&guest, 0, 4 * SIZE_4K);
-		expect(events_of(&guest) == before + 1, "taken");
+		expect(events_of(&guest) == before, "before the end of the range");
 		if (!expect_range(&guest, ret, &request, 4 * SIZE_4K))
 			continue;
-		about("%s, further than before", names[i]);
-		ret = answer(&guest, 0, SIZE_4K);
-		expect(events_of(&guest) == before + 2, "%llu instead of 2",
-		       (unsigned long long)(events_of(&guest) - before));
-		if (!expect_range(&guest, ret, &request, 0))
+		about("%s, EAGAIN", names[i]);
+		if (!expect_range(&guest, answer(&guest, EAGAIN, SIZE_4K), &request, 5 * SIZE_4K))
 			continue;
-		about("%s, all at once", names[i]);
-		inject[i](&guest);
-		expect_success(&guest, answer(&guest, 0, request.size), &request);
-		expect(events_of(&guest) == before + 3, "%llu instead of 3",
+		expect(events_of(&guest) == before, "before the end of the range");
+		about("%s, all that is left", names[i]);
+		expect_success(&guest, answer(&guest, 0, 11 * SIZE_4K), &request);
+		expect(events_of(&guest) == before + 1, "%llu instead of 1",
 		       (unsigned long long)(events_of(&guest) - before));
-	}
-
-	/* What stopped one request does not let another one pass. */
-	if (producer == HYPERCALL) {
-		about("another request");
-		if (expect_range(&guest, ask(&guest, &request), &request, 0)) {
-			inject_nmi(&guest);
-			ret = answer(&guest, 0, 8 * SIZE_4K);
-			expect_range(&guest, ret, &request, 0);
-			expect_success(&guest, answer(&guest, 0, request.size), &request);
-		}
-		if (expect_range(&guest, ask(&guest, &request), &request, 0)) {
-			before = events_of(&guest);
-			inject_nmi(&guest);
-			ret = answer(&guest, 0, 4 * SIZE_4K);
-			expect(events_of(&guest) == before + 1, "no event");
-			expect_range(&guest, ret, &request, 0);
-			expect_success(&guest, answer(&guest, 0, request.size), &request);
-		}
 	}
 
 	about("interrupts off");
@@ -654,6 +679,18 @@ static void test_moved(enum producer producer)
 		want = regs_of(&request);
 		expect_back(&guest, answer(&guest, errs[i], errs[i] ? 0 : request.size), &want);
 	}
+
+	/* Neither a part nor a wrong answer brings it back. */
+	for (i = 0; i < 2; i++) {
+		about("RIP changed, %s", i ? "wrong answer" : "a part is done");
+		if (!expect_range(&guest, ask(&guest, &request), &request, 0))
+			continue;
+		vcpu_regs_get(guest.vcpu, &regs);
+		regs.rip += INSN_SIZE;
+		vcpu_regs_set(guest.vcpu, &regs);
+		want = regs_of(&request);
+		expect_back(&guest, answer(&guest, i ? EPERM : 0, SIZE_4K), &want);
+	}
 	free_guest(&guest);
 }
 
@@ -683,13 +720,13 @@ static void test_immediate_exit(enum producer producer)
 		goto out;
 	set_answer(&guest, EAGAIN, SIZE_4K);
 	ret = enter_immediately(&guest);
-	expect(ret == -EINTR, "not interrupted, but %d (%s)", ret, outcome_str(ret));
-	ret = enter(&guest);
 	if (producer == TDVMCALL) {
-		expect_result(&guest, ret, &request, 0, STATUS_RETRY, request.gpa + SIZE_4K);
+		expect(ret == -EINTR, "not interrupted, but %d (%s)", ret, outcome_str(ret));
+		expect_result(&guest, enter(&guest), &request, 0, STATUS_RETRY,
+			      request.gpa + SIZE_4K);
 	} else {
-		expect_range(&guest, ret, &request, 0);
-		expect_success(&guest, answer(&guest, 0, request.size), &request);
+		expect_range(&guest, ret, &request, SIZE_4K);
+		expect_success(&guest, answer(&guest, 0, request.size - SIZE_4K), &request);
 	}
 out:
 	free_guest(&guest);
@@ -794,7 +831,7 @@ static void test_random(enum producer producer)
 		about_request(&request);
 again:
 		ret = ask(&guest, &request);
-		while (ret == KVM_EXIT_MAP_GPA_RANGE || ret == -EINVAL || ret == -EINTR) {
+		while (ret == KVM_EXIT_COCO_MAP_GPA_RANGE || ret == -EINVAL || ret == -EINTR) {
 			if (ret == -EINTR) {
 				ret = enter(&guest);
 				continue;
@@ -872,7 +909,7 @@ static void *convert(void *arg)
 		if (i >= NR_VCPU_REQUESTS - 2)
 			pthread_barrier_wait(&barrier);
 		ret = ask(guest, &request);
-		while (ret == KVM_EXIT_MAP_GPA_RANGE) {
+		while (ret == KVM_EXIT_COCO_MAP_GPA_RANGE) {
 			range = guest->vcpu->run->coco_map_gpa_range;
 			expect(range.gpa + range.size == request.gpa + request.size &&
 			       range.gpa >= request.gpa, "0x%llx + 0x%llx", range.gpa, range.size);
@@ -956,12 +993,13 @@ static void test_legacy_parts(enum producer producer)
 static void test_legacy_answers(enum producer producer)
 {
 	static const u64 wrong[] = {
-		1, EPERM, EOPNOTSUPP, 4096, BIT_ULL(32), BIT_ULL(63), -4096ull,
+		1, EPERM, EOPNOTSUPP, 4096, BIT_ULL(32), (u32)-EPERM, BIT_ULL(63), -4096ull,
 	};
 	struct request request = { producer, FIRST_GPA, SIZE_4K, true };
 	struct guest guest = create_guest(producer, LEGACY);
+	struct kvm_regs regs;
 	u64 before;
-	int i, ret;
+	int i, k, ret;
 
 	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
 		about("answer 0x%llx", (unsigned long long)wrong[i]);
@@ -970,13 +1008,31 @@ static void test_legacy_answers(enum producer producer)
 			continue;
 		scribble(&guest);
 		ret = answer_hypercall(&guest, wrong[i]);
-		if (!expect(ret == -EINVAL, "not refused, but %d (%s)", ret, outcome_str(ret))) {
-			recover(&guest, ret);
+		/* What a hypercall returns is between userspace and the guest. */
+		if (producer == HYPERCALL) {
+			regs = regs_of(&request);
+			regs.rax = wrong[i];
+			expect_back(&guest, ret, &regs);
 			continue;
 		}
-		if (expect_hypercall(&guest, guest.vcpu->run->exit_reason, &request, request.gpa,
-				     SIZE_4K))
-			expect_success(&guest, answer_hypercall(&guest, 0), &request);
+		for (k = 0; k < 2; k++) {
+			if (!expect(ret == -EINVAL, "not refused, but %d (%s)", ret,
+				    outcome_str(ret))) {
+				recover(&guest, ret);
+				break;
+			}
+			/* Without another answer, the guest gets an error. */
+			if (!expect_hypercall_preset(&guest, guest.vcpu->run->exit_reason,
+						     &request, request.gpa, SIZE_4K, EINVAL))
+				break;
+			if (!k)
+				ret = answer_hypercall(&guest, wrong[i]);
+			else if (i & 1)
+				expect_success(&guest, answer_hypercall(&guest, 0), &request);
+			else
+				expect_result(&guest, enter(&guest), &request, 0,
+					      STATUS_INVALID_OPERAND, request.gpa);
+		}
 	}
 
 	about("EINVAL");

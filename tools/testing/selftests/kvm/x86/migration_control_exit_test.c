@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * MSR_KVM_MIGRATION_CONTROL, with and without KVM_EXIT_MIGRATION_CONTROL, with MSR
+ * MSR_KVM_MIGRATION_CONTROL, with and without KVM_EXIT_COCO_MIGRATION_CONTROL, with MSR
  * filters, and from one VM to another.
  */
 #include <asm/kvm_para.h>
@@ -149,6 +149,36 @@ static void test_check_extension(void)
 	expect(exits == of_types, "/dev/kvm has 0x%x, VMs have 0x%x", exits, of_types);
 }
 
+/* A VM whose memory is not encrypted is ready from the start. */
+static void test_initial_value(void)
+{
+	u32 types = kvm_check_cap(KVM_CAP_VM_TYPES) &
+		    (BIT(KVM_X86_DEFAULT_VM) | BIT(KVM_X86_SW_PROTECTED_VM) |
+		     BIT(KVM_X86_SW_SEV_VM));
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm;
+	int type, exits;
+	u64 want, msr;
+
+	for (type = 0; types >> type; type++) {
+		if (!(types & BIT(type)))
+			continue;
+		for (exits = 0; exits < 2; exits++) {
+			vm = vm_create_barebones_type(type);
+			if (exits)
+				vm_enable_cap(vm, KVM_CAP_COCO_EXITS,
+					      KVM_COCO_EXIT_MIGRATION_CONTROL);
+			vcpu = __vm_vcpu_add(vm, 0);
+			want = exits && type == KVM_X86_DEFAULT_VM ? KVM_MIGRATION_READY : 0;
+			msr = vcpu_get_msr(vcpu, MSR_KVM_MIGRATION_CONTROL);
+			about("VM type %d, exits %d", type, exits);
+			expect(msr == want, "0x%llx, not 0x%llx", (unsigned long long)msr,
+			       (unsigned long long)want);
+			kvm_vm_free(vm);
+		}
+	}
+}
+
 static void test_host(void)
 {
 	struct guest guest;
@@ -158,8 +188,10 @@ static void test_host(void)
 	expect(kvm_msr_is_in_save_restore_list(MSR_KVM_MIGRATION_CONTROL), "not listed");
 
 	for (feature = 0; feature < 2; feature++) {
-		guest = create_guest(0, feature);
+		guest = create_guest(KVM_COCO_EXIT_MIGRATION_CONTROL, feature);
 		about("host, CPUID bit %d", feature);
+		expect_msr(&guest, KVM_MIGRATION_READY);
+		vcpu_set_msr(guest.vcpus[0], MSR_KVM_MIGRATION_CONTROL, 0);
 		expect_msr(&guest, 0);
 		vcpu_set_msr(guest.vcpus[0], MSR_KVM_MIGRATION_CONTROL, KVM_MIGRATION_READY);
 		expect_msr(&guest, KVM_MIGRATION_READY);
@@ -169,29 +201,22 @@ static void test_host(void)
 					     BIT_ULL(i)) == 0, "accepted");
 		}
 		expect_msr(&guest, KVM_MIGRATION_READY);
-		vcpu_set_msr(guest.vcpus[1], MSR_KVM_MIGRATION_CONTROL, 0);
-		expect_msr(&guest, 0);
 		kvm_vm_free(guest.vm);
 	}
 }
 
-static void test_guest(void)
+/* Without the exit, KVM does not know it, and userspace may restore 0 only. */
+static void test_not_enabled(void)
 {
 	struct guest guest = create_guest(0, true);
-	int i;
 
-	about("guest");
-	expect_read(&guest, 0, 0, 0);
-	expect_write(&guest, 0, KVM_MIGRATION_READY, 0);
-	expect_msr(&guest, KVM_MIGRATION_READY);
-	expect_read(&guest, 1, 0, KVM_MIGRATION_READY);
-	for (i = 1; i < 64; i++) {
-		about("guest, bit %d", i);
-		expect_write(&guest, i & 1, BIT_ULL(i), GP_VECTOR);
-		expect_write(&guest, i & 1, BIT_ULL(i) | KVM_MIGRATION_READY, GP_VECTOR);
-	}
-	expect_msr(&guest, KVM_MIGRATION_READY);
-	expect_write(&guest, 1, 0, 0);
+	about("not enabled");
+	expect_write(&guest, 0, KVM_MIGRATION_READY, GP_VECTOR);
+	expect_write(&guest, 0, 0, GP_VECTOR);
+	expect_read(&guest, 0, GP_VECTOR, 0);
+	expect_msr(&guest, 0);
+	expect(!_vcpu_set_msr(guest.vcpus[0], MSR_KVM_MIGRATION_CONTROL, KVM_MIGRATION_READY),
+	       "KVM_SET_MSRS took it");
 	expect_msr(&guest, 0);
 	kvm_vm_free(guest.vm);
 }
@@ -208,7 +233,7 @@ static void test_no_feature(void)
 		expect_write(&guest, 0, KVM_MIGRATION_READY, GP_VECTOR);
 		expect_write(&guest, 0, 0, GP_VECTOR);
 		expect_read(&guest, 0, GP_VECTOR, 0);
-		expect_msr(&guest, 0);
+		expect_msr(&guest, exits ? KVM_MIGRATION_READY : 0);
 		kvm_vm_free(guest.vm);
 	}
 }
@@ -217,15 +242,16 @@ static bool expect_exit(struct guest *guest, int ret, u64 value)
 {
 	struct kvm_coco_migration_control *got = &guest->vcpus[0]->run->coco_migration_control;
 
-	return expect(ret == KVM_EXIT_MIGRATION_CONTROL, "no exit, but %d", ret) &&
+	return expect(ret == KVM_EXIT_COCO_MIGRATION_CONTROL, "no exit, but %d", ret) &&
 	       expect(got->ret == EOPNOTSUPP && !got->flags && got->value == value,
 		      "ret %u, flags 0x%x, value 0x%llx", got->ret, got->flags, got->value);
 }
 
 static int answer(struct guest *guest, u32 err)
 {
-	/* Only the answer is read back. */
+	/* Only the answer is read back, and what has to stay 0. */
 	memset(guest->vcpus[0]->run->padding, 0xa5, sizeof(guest->vcpus[0]->run->padding));
+	guest->vcpus[0]->run->coco_migration_control.flags = 0;
 	guest->vcpus[0]->run->coco_migration_control.ret = err;
 	return run(guest->vcpus[0]);
 }
@@ -243,6 +269,7 @@ static void test_exit(bool emulated)
 	vcpu_set_msr(guest.vcpus[1], MSR_KVM_MIGRATION_CONTROL, 0);
 
 	about("exit");
+	expect_msr(&guest, 0);
 	if (expect_exit(&guest, start_access(&guest, 0, true, KVM_MIGRATION_READY),
 			KVM_MIGRATION_READY)) {
 		expect_msr(&guest, 0);
@@ -267,6 +294,16 @@ static void test_exit(bool emulated)
 		expect_msr(&guest, KVM_MIGRATION_READY);
 	}
 
+	/* Who resets a vCPU has nothing to answer, so no answer is wrong. */
+	about("RIP changed, and a wrong answer");
+	if (expect_exit(&guest, start_access(&guest, 0, true, 0), 0)) {
+		vcpu_regs_get(guest.vcpus[0], &regs);
+		regs.rip += WRMSR_SIZE;
+		vcpu_regs_set(guest.vcpus[0], &regs);
+		expect_end(&guest, answer(&guest, EPERM), 0);
+		expect_msr(&guest, KVM_MIGRATION_READY);
+	}
+
 	about("immediate_exit");
 	if (expect_exit(&guest, start_access(&guest, 0, true, 0), 0)) {
 		guest.vcpus[0]->run->coco_migration_control.ret = 0;
@@ -286,6 +323,19 @@ static void test_exit(bool emulated)
 		ret = answer(&guest, err);
 		expect(ret == -EINVAL, "not refused, but %d", ret);
 		expect_msr(&guest, 0);
+		expect_exit(&guest, guest.vcpus[0]->run->exit_reason, KVM_MIGRATION_READY);
+		expect_end(&guest, answer(&guest, EOPNOTSUPP), GP_VECTOR);
+	}
+
+	for (err = 0; err < 32; err++) {
+		about("bit %d of flags", err);
+		if (!expect_exit(&guest, start_access(&guest, 0, true, KVM_MIGRATION_READY),
+				 KVM_MIGRATION_READY))
+			continue;
+		guest.vcpus[0]->run->coco_migration_control.flags = 1u << err;
+		guest.vcpus[0]->run->coco_migration_control.ret = 0;
+		ret = run(guest.vcpus[0]);
+		expect(ret == -EINVAL, "not refused, but %d", ret);
 		expect_exit(&guest, guest.vcpus[0]->run->exit_reason, KVM_MIGRATION_READY);
 		expect_end(&guest, answer(&guest, EOPNOTSUPP), GP_VECTOR);
 	}
@@ -334,7 +384,6 @@ static void expect_msr_exit(struct guest *guest, bool write, u64 reason)
 		       kvm_run->msr.index, kvm_run->msr.reason);
 	kvm_run->msr.error = 0;
 	expect_end(guest, run(guest->vcpus[0]), 0);
-	expect_msr(guest, 0);
 }
 
 /* What a VMM of today does: its filter counts, whatever else is enabled. */
@@ -385,17 +434,40 @@ static void test_unknown(void)
 
 static void test_migration(void)
 {
-	struct guest from = create_guest(0, true), to = create_guest(0, true);
+	struct guest from = create_guest(KVM_COCO_EXIT_MIGRATION_CONTROL, true);
+	struct guest to = create_guest(KVM_COCO_EXIT_MIGRATION_CONTROL, true);
 	struct kvm_x86_state *state;
+	u64 value;
 
-	about("to another VM");
-	expect_write(&from, 0, KVM_MIGRATION_READY, 0);
-	state = vcpu_save_state(from.vcpus[0]);
-	vcpu_load_state(to.vcpus[0], state);
-	kvm_x86_state_cleanup(state);
-	expect_msr(&to, KVM_MIGRATION_READY);
+	for (value = 0; value <= KVM_MIGRATION_READY; value++) {
+		about("%llu to another VM", (unsigned long long)value);
+		if (!expect_exit(&from, start_access(&from, 0, true, value), value))
+			break;
+		expect_end(&from, answer(&from, 0), 0);
+		vcpu_set_msr(to.vcpus[0], MSR_KVM_MIGRATION_CONTROL, !value);
+		state = vcpu_save_state(from.vcpus[0]);
+		vcpu_load_state(to.vcpus[0], state);
+		kvm_x86_state_cleanup(state);
+		expect_msr(&to, value);
+	}
 	kvm_vm_free(from.vm);
 	kvm_vm_free(to.vm);
+}
+
+/* It stays with the one that it was given to before the first vCPU. */
+static void test_owner(void)
+{
+	struct guest guest = create_guest(KVM_COCO_EXIT_MIGRATION_CONTROL, true);
+
+	about("unknown MSRs go to userspace later");
+	if (expect_exit(&guest, start_access(&guest, 0, true, KVM_MIGRATION_READY),
+			KVM_MIGRATION_READY))
+		expect_end(&guest, answer(&guest, 0), 0);
+	vm_enable_cap(guest.vm, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_UNKNOWN);
+	if (expect_exit(&guest, start_access(&guest, 0, true, 0), 0))
+		expect_end(&guest, answer(&guest, 0), 0);
+	expect_msr(&guest, 0);
+	kvm_vm_free(guest.vm);
 }
 
 static const struct {
@@ -403,14 +475,16 @@ static const struct {
 	void (*run)(void);
 } tests[] = {
 	{ "KVM_CHECK_EXTENSION", test_check_extension },
+	{ "initial value", test_initial_value },
 	{ "host", test_host },
-	{ "guest", test_guest },
+	{ "not enabled", test_not_enabled },
 	{ "no CPUID bit", test_no_feature },
 	{ "exit", test_exit_wrmsr },
 	{ "exit, WRMSR emulated", test_exit_emulated },
 	{ "filter", test_filter },
 	{ "unknown MSRs", test_unknown },
 	{ "to another VM", test_migration },
+	{ "one owner", test_owner },
 };
 
 int main(void)

@@ -214,7 +214,7 @@ static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 		return false;
 
 	/* The guest must not say that it is ready before it has reported all. */
-	if (vcpu->run->exit_reason == KVM_EXIT_MIGRATION_CONTROL && sev->nr_ready > nr_ready) {
+	if (vcpu->run->exit_reason == KVM_EXIT_COCO_MIGRATION_CONTROL && sev->nr_ready > nr_ready) {
 		about("%s", watch->scenario->name);
 		pthread_mutex_lock(&sev->m.lock);
 		compare(watch, "when the guest allows its migration");

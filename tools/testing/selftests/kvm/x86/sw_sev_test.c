@@ -1006,7 +1006,7 @@ static void test_map_gpa(void)
 		about("page status of 0x%lx", gpas[i]);
 		prepare(&guest, 0, (struct command){ .op = OP_MAP_GPA, .gva = gpas[i] });
 		vcpu_run(guest.vcpus[0]);
-		is_exit = guest.vcpus[0]->run->exit_reason == KVM_EXIT_MAP_GPA_RANGE;
+		is_exit = guest.vcpus[0]->run->exit_reason == KVM_EXIT_COCO_MAP_GPA_RANGE;
 		expect(is_exit == !(gpas[i] & C_BIT), "exit %d", is_exit);
 		if (is_exit) {
 			expect(map->gpa == gpas[i], "gpa 0x%llx", map->gpa);

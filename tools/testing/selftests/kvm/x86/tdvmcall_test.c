@@ -158,7 +158,7 @@ static struct request fatal_request(u64 error_code, const u8 *message)
 		.regs = new_regs(REPORT_FATAL_ERROR),
 		.reason = KVM_EXIT_COCO_FATAL_ERROR,
 		.size = sizeof(request.exit.fatal),
-		.exit.fatal = { .ret = EOPNOTSUPP, .error_code = error_code },
+		.exit.fatal = { .error_code = error_code },
 	};
 	struct kvm_regs *regs = &request.regs;
 	__u64 *order[] = {
@@ -256,19 +256,35 @@ static void expect_request(struct guest *guest, const struct request *request)
 		expect_completed(guest, answer(guest, 0), &request->regs, STATUS_SUCCESS);
 }
 
-/* KVM says that it does not look at anything but ret. */
-static void scribble(struct guest *guest, u8 byte)
+/* KVM says that it looks at ret, and at what has to stay 0, but at nothing else. */
+static void scribble(struct guest *guest, const struct request *request, u8 byte)
 {
 	struct kvm_run *run = guest->vcpu->run;
 
 	memset(run->padding, byte, sizeof(run->padding));
 	memset(&run->exit_reason, byte, sizeof(run->exit_reason));
+	if (request->reason == KVM_EXIT_COCO_GET_QUOTE)
+		run->coco_get_quote.flags = 0;
+	if (request->reason == KVM_EXIT_COCO_SETUP_EVENT_NOTIFY) {
+		run->coco_setup_event_notify.flags = 0;
+		run->coco_setup_event_notify.reserved = 0;
+	}
+}
+
+/* A fatal error cannot be refused. */
+static bool has_answer(const struct request *request)
+{
+	return request->reason != KVM_EXIT_COCO_FATAL_ERROR;
 }
 
 static bool is_answer(const struct request *request, u32 err, u64 *status)
 {
 	int i;
 
+	if (!has_answer(request)) {
+		*status = STATUS_SUCCESS;
+		return true;
+	}
 	for (i = 0; i < ARRAY_SIZE(statuses); i++) {
 		if (statuses[i].err != err)
 			continue;
@@ -380,6 +396,21 @@ static void test_enable_cap(int unused)
 	kvm_vm_free(vm);
 }
 
+/* A call that is not in the bitmap, and what mainline makes of the answer. */
+static void expect_tdx_exit(struct guest *guest, const struct kvm_regs *regs)
+{
+	struct kvm_run *run = guest->vcpu->run;
+	int ret = start(guest, regs);
+
+	if (!expect(ret == KVM_EXIT_TDX, "no KVM_EXIT_TDX, but %d (%s)", ret, outcome_str(ret))) {
+		recover(guest, ret);
+		return;
+	}
+	expect(run->tdx.nr == regs->r11, "nr is 0x%lx", (unsigned long)run->tdx.nr);
+	run->tdx.unknown.ret = 0xabc;
+	expect_completed(guest, enter(guest), regs, 0xabc);
+}
+
 static void test_last_bitmap(int unused)
 {
 	struct request quote = sample_request(&operations[0]);
@@ -398,12 +429,12 @@ static void test_last_bitmap(int unused)
 
 	guest = add_vcpu(vm, 0, 0);
 	expect_request(&guest, &quote);
-	expect_status(&guest, &notify.regs, STATUS_UNSUPPORTED);
+	expect_tdx_exit(&guest, &notify.regs);
 
 	err = enable_cap(vm, ALL_OPERATIONS);
 	expect(err == EINVAL, "errno %d with a vCPU", err);
 	expect_request(&guest, &quote);
-	expect_status(&guest, &notify.regs, STATUS_UNSUPPORTED);
+	expect_tdx_exit(&guest, &notify.regs);
 	free_guest(&guest);
 }
 
@@ -663,28 +694,59 @@ static void test_fatal_gpas(int maxphyaddr)
 	free_guest(&guest);
 }
 
+/* What userspace says of its own calls, and what KVM adds. */
+static void expect_info(struct guest *guest, int bitmap, u64 info)
+{
+	struct kvm_regs regs = new_regs(GET_TD_VM_CALL_INFO), want;
+	struct kvm_run *run = guest->vcpu->run;
+	int ret;
+
+	regs.r12 = 1;
+	ret = start(guest, &regs);
+	if (!expect(ret == KVM_EXIT_TDX, "no KVM_EXIT_TDX, but %d (%s)", ret, outcome_str(ret))) {
+		recover(guest, ret);
+		return;
+	}
+	expect(run->tdx.nr == GET_TD_VM_CALL_INFO && run->tdx.get_tdvmcall_info.leaf == 1 &&
+	       !run->tdx.get_tdvmcall_info.ret && !run->tdx.get_tdvmcall_info.r11,
+	       "nr 0x%lx, leaf %lu, ret 0x%lx, R11 0x%lx", (unsigned long)run->tdx.nr,
+	       (unsigned long)run->tdx.get_tdvmcall_info.leaf,
+	       (unsigned long)run->tdx.get_tdvmcall_info.ret,
+	       (unsigned long)run->tdx.get_tdvmcall_info.r11);
+	run->tdx.get_tdvmcall_info.r11 = info;
+	want = completed(&regs, STATUS_SUCCESS);
+	want.r11 = info;
+	if (bitmap & KVM_COCO_EXIT_GET_QUOTE)
+		want.r11 |= 1;
+	if (bitmap & KVM_COCO_EXIT_SETUP_EVENT_NOTIFY)
+		want.r11 |= 2;
+	want.r12 = 0;
+	want.r13 = 0;
+	want.r14 = 0;
+	expect_back(guest, enter(guest), &want);
+}
+
 static void test_info(int unused)
 {
 	static const u64 others[] = { 2, 3, 1ull << 32, 1ull << 32 | 1, 1ull << 63, ~0ull };
+	static const u64 infos[] = { 0, 1, 2, 3, 1ull << 63 };
 	int bitmap, i;
 
-	for (bitmap = 1; bitmap <= ALL_OPERATIONS; bitmap++) {
+	for (bitmap = 0; bitmap <= ALL_OPERATIONS; bitmap++) {
 		struct kvm_regs regs = new_regs(GET_TD_VM_CALL_INFO), want;
 		struct guest guest = create_guest(bitmap);
 
-		for (i = 0; i < 2; i++) {
-			about("bitmap %d: leaf %d", bitmap, i);
-			regs.r12 = i;
-			want = completed(&regs, STATUS_SUCCESS);
-			want.r11 = 0;
-			if (i && bitmap & KVM_COCO_EXIT_GET_QUOTE)
-				want.r11 |= 1;
-			if (i && bitmap & KVM_COCO_EXIT_SETUP_EVENT_NOTIFY)
-				want.r11 |= 2;
-			want.r12 = 0;
-			want.r13 = 0;
-			want.r14 = 0;
-			expect_back(&guest, start(&guest, &regs), &want);
+		about("bitmap %d: leaf 0", bitmap);
+		regs.r12 = 0;
+		want = completed(&regs, STATUS_SUCCESS);
+		want.r11 = 0;
+		want.r13 = 0;
+		want.r14 = 0;
+		expect_back(&guest, start(&guest, &regs), &want);
+		for (i = 0; i < ARRAY_SIZE(infos); i++) {
+			about("bitmap %d: leaf 1, userspace says 0x%lx", bitmap,
+			      (unsigned long)infos[i]);
+			expect_info(&guest, bitmap, infos[i]);
 		}
 		for (i = 0; i < ARRAY_SIZE(others); i++) {
 			about("bitmap %d: leaf 0x%lx", bitmap, (unsigned long)others[i]);
@@ -746,7 +808,7 @@ static void test_bitmaps(int unused)
 			if (bitmap & operations[i].bit) {
 				expect_request(&guest, &request);
 			} else if (operations[i].leaf != REPORT_FATAL_ERROR) {
-				expect_status(&guest, &request.regs, STATUS_UNSUPPORTED);
+				expect_tdx_exit(&guest, &request.regs);
 			} else {
 				/* The last one: what the guest gets is not defined. */
 				ret = start(&guest, &request.regs);
@@ -796,7 +858,7 @@ static void test_answers(int nr)
 			nr_refused = 0;
 		}
 		/* Otherwise KVM could get away with leaving everything as it was. */
-		scribble(&guest, 0xff);
+		scribble(&guest, &request, 0xff);
 		if (is_answer(&request, err, &status)) {
 			expect_completed(&guest, answer(&guest, err), &request.regs, status);
 			pending = false;
@@ -822,6 +884,30 @@ static void test_answers(int nr)
 	free_guest(&guest);
 }
 
+/* What has to stay 0, so that it can have a meaning one day. */
+static void test_reserved(int nr)
+{
+	struct request request = sample_request(&operations[nr]);
+	struct guest guest = create_guest(ALL_OPERATIONS);
+	struct kvm_run *run = guest.vcpu->run;
+	int bit;
+
+	for (bit = 0; bit < 64; bit++) {
+		if (bit >= 32 && request.reason != KVM_EXIT_COCO_SETUP_EVENT_NOTIFY)
+			break;
+		about("%s, bit %d", operations[nr].name, bit);
+		if (!expect_pending(&guest, &request))
+			continue;
+		if (bit < 32)
+			run->coco_get_quote.flags |= 1u << bit;
+		else
+			run->coco_setup_event_notify.reserved |= 1u << (bit - 32);
+		if (expect_refused(&guest, &request, answer(&guest, 0)))
+			expect_completed(&guest, answer(&guest, 0), &request.regs, STATUS_SUCCESS);
+	}
+	free_guest(&guest);
+}
+
 static void test_scribbled(int unused)
 {
 	static const u8 bytes[] = { 0, 0x5a, 0xff };
@@ -840,7 +926,7 @@ static void test_scribbled(int unused)
 				      operations[nr].name, bytes[k], statuses[i].err);
 				if (!expect_pending(&guest, &request))
 					continue;
-				scribble(&guest, bytes[k]);
+				scribble(&guest, &request, bytes[k]);
 				expect_completed(&guest, answer(&guest, statuses[i].err),
 						 &request.regs, status);
 			}
@@ -864,7 +950,8 @@ static void expect_vcpu_regs(struct guest *guest, const struct kvm_regs *wanted,
 /* The first answer counts, and KVM takes it though it does not enter the guest. */
 static void expect_answered_by(struct guest *guest, const struct request *request, int ret)
 {
-	struct kvm_regs want = completed(&request->regs, STATUS_INVALID_OPERAND);
+	u64 status = has_answer(request) ? STATUS_INVALID_OPERAND : STATUS_SUCCESS;
+	struct kvm_regs want = completed(&request->regs, status);
 
 	if (!expect(ret == -EINTR, "KVM_RUN did not fail with EINTR, but %d (%s)", ret,
 		    outcome_str(ret))) {
@@ -891,7 +978,7 @@ static void test_immediate_exit(int unused)
 		}
 
 		about("%s, with a wrong answer first", operations[i].name);
-		if (!expect_pending(&guest, &request))
+		if (!has_answer(&request) || !expect_pending(&guest, &request))
 			continue;
 		guest.vcpu->run->coco_get_quote.ret = EPERM;
 		if (!expect_refused(&guest, &request, enter_immediately(&guest)))
@@ -959,22 +1046,20 @@ static void test_regs(int nr)
 	if (expect_pending(&guest, &request)) {
 		expect_vcpu_regs(&guest, &request.regs, 0);
 		/* Also if an answer was refused. */
-		if (expect_refused(&guest, &request, answer(&guest, EPERM))) {
+		if (has_answer(&request) &&
+		    expect_refused(&guest, &request, answer(&guest, EPERM)))
 			expect_vcpu_regs(&guest, &request.regs, 0);
-			expect_completed(&guest, answer(&guest, 0), &request.regs,
-					 STATUS_SUCCESS);
-		}
+		expect_completed(&guest, answer(&guest, 0), &request.regs, STATUS_SUCCESS);
 	}
 
 	about("%s, registers written as they were", operations[nr].name);
 	if (expect_pending(&guest, &request)) {
 		vcpu_regs_get(guest.vcpu, &regs);
 		vcpu_regs_set(guest.vcpu, &regs);
-		if (expect_refused(&guest, &request, answer(&guest, EPERM))) {
+		if (has_answer(&request) &&
+		    expect_refused(&guest, &request, answer(&guest, EPERM)))
 			vcpu_regs_set(guest.vcpu, &regs);
-			expect_completed(&guest, answer(&guest, EINVAL), &request.regs,
-					 STATUS_INVALID_OPERAND);
-		}
+		expect_completed(&guest, answer(&guest, 0), &request.regs, STATUS_SUCCESS);
 	}
 
 	about("%s, registers that return nothing changed", operations[nr].name);
@@ -994,6 +1079,15 @@ static void test_regs(int nr)
 		regs.rip += INSN_SIZE;
 		vcpu_regs_set(guest.vcpu, &regs);
 		expect_back(&guest, answer(&guest, 0), &request.regs);
+	}
+
+	/* Who resets a vCPU has nothing to answer, so no answer is wrong. */
+	about("%s, RIP changed, and a wrong answer", operations[nr].name);
+	if (expect_pending(&guest, &request)) {
+		vcpu_regs_get(guest.vcpu, &regs);
+		regs.rip += INSN_SIZE;
+		vcpu_regs_set(guest.vcpu, &regs);
+		expect_back(&guest, answer(&guest, EPERM), &request.regs);
 	}
 
 	about("%s, RIP and all others changed", operations[nr].name);
@@ -1023,7 +1117,7 @@ static void test_destroyed(int unused)
 		struct guest guest = create_guest(ALL_OPERATIONS);
 
 		about("%s in VM %d", operation->name, i);
-		if (expect_pending(&guest, &request) && i & 1)
+		if (expect_pending(&guest, &request) && i & 1 && has_answer(&request))
 			expect_refused(&guest, &request, answer(&guest, EPERM));
 		free_guest(&guest);
 	}
@@ -1255,7 +1349,8 @@ static const struct {
 	{ "operations with each bitmap", test_bitmaps },
 	{ "answers to GetQuote", test_answers, 0 },
 	{ "answers to SetupEventNotifyInterrupt", test_answers, 1 },
-	{ "answers to ReportFatalError", test_answers, 2 },
+	{ "reserved fields of GetQuote", test_reserved, 0 },
+	{ "reserved fields of SetupEventNotifyInterrupt", test_reserved, 1 },
 	{ "struct kvm_run overwritten", test_scribbled },
 	{ "immediate_exit", test_immediate_exit },
 	{ "pending signal", test_signal },

@@ -79,12 +79,10 @@ struct model {
 	u64 value;
 	u8 vector;
 
-	/* What is left of the last range, and all of it. */
+	/* What is left of the last range, and who asked. */
 	u64 gfn, end;
-	u64 start, attrs;
-	u32 source;
-	/* Where the guest was let to take its interrupts. */
-	u64 stopped;
+	u64 attrs;
+	bool is_tdvmcall;
 
 	/* The exit; "ret" if userspace answers nothing. */
 	u32 reason;
@@ -96,8 +94,9 @@ struct model {
 /* KVM_ENABLE_CAP; EINVAL is its only errno. */
 bool model_enable_exits(struct model *m, u64 bitmap, u64 other_args, u64 flags);
 
-/* KVM_SET_MSRS: the number of MSRs that were set */
+/* KVM_SET_MSRS: the number of MSRs that were set.  KVM_GET_MSRS. */
 int model_set_msr(struct model *m, u64 value);
+u64 model_get_msr(const struct model *m);
 
 /* What the guest does next, the first time that it is entered: *regs, or @value. */
 void model_start(struct model *m, enum model_op op, const struct kvm_regs *regs, u64 value);

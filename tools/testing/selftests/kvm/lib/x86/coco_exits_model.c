@@ -95,12 +95,25 @@ bool model_enable_exits(struct model *m, u64 bitmap, u64 other_args, u64 flags)
 	return true;
 }
 
+static bool model_owns_msr(const struct model *m)
+{
+	return m->exits & KVM_COCO_EXIT_MIGRATION_CONTROL;
+}
+
 int model_set_msr(struct model *m, u64 value)
 {
+	/* What KVM does not know may be restored as 0. */
+	if (!model_owns_msr(m))
+		return !value;
 	if (value & ~(u64)KVM_MIGRATION_READY)
 		return 0;
 	m->msr = value;
 	return 1;
+}
+
+u64 model_get_msr(const struct model *m)
+{
+	return model_owns_msr(m) ? m->msr : 0;
 }
 
 /* TDVMCALLs */
@@ -127,29 +140,30 @@ static void model_end_tdvmcall(struct model *m, u64 status)
 
 static void model_get_info(struct model *m)
 {
-	u64 info = 0;
-
 	if (m->args.r12 > 1)
 		return model_end_tdvmcall(m, MODEL_INVALID_OPERAND);
+	if (!m->args.r12)
+		return model_return(m, MODEL_SUCCESS, 0, 0, 0, 0);
 
-	if (m->args.r12 == 1 && !m->exits) {
-		model_exit(m, KVM_EXIT_TDX, MODEL_SUCCESS);
-		show64(m, &in_run.tdx.flags, 0);
-		show64(m, &in_run.tdx.nr, m->args.r11);
-		show64(m, &in_run.tdx.get_tdvmcall_info.ret, MODEL_SUCCESS);
-		show64(m, &in_run.tdx.get_tdvmcall_info.leaf, 1);
-		show64(m, &in_run.tdx.get_tdvmcall_info.r11, 0);
-		show64(m, &in_run.tdx.get_tdvmcall_info.r12, 0);
-		show64(m, &in_run.tdx.get_tdvmcall_info.r13, 0);
-		show64(m, &in_run.tdx.get_tdvmcall_info.r14, 0);
-		return;
-	}
+	model_exit(m, KVM_EXIT_TDX, MODEL_SUCCESS);
+	show64(m, &in_run.tdx.flags, 0);
+	show64(m, &in_run.tdx.nr, m->args.r11);
+	show64(m, &in_run.tdx.get_tdvmcall_info.ret, MODEL_SUCCESS);
+	show64(m, &in_run.tdx.get_tdvmcall_info.leaf, 1);
+	show64(m, &in_run.tdx.get_tdvmcall_info.r11, 0);
+	show64(m, &in_run.tdx.get_tdvmcall_info.r12, 0);
+	show64(m, &in_run.tdx.get_tdvmcall_info.r13, 0);
+	show64(m, &in_run.tdx.get_tdvmcall_info.r14, 0);
+}
 
-	if (m->args.r12 == 1) {
-		info |= m->exits & KVM_COCO_EXIT_GET_QUOTE ? BIT_ULL(0) : 0;
-		info |= m->exits & KVM_COCO_EXIT_SETUP_EVENT_NOTIFY ? BIT_ULL(1) : 0;
-	}
-	model_return(m, MODEL_SUCCESS, info, 0, 0, 0);
+/* The guest can use what userspace says, and what has an exit. */
+static void model_answer_info(struct model *m, u64 ret, u64 data)
+{
+	u64 info = data;
+
+	info |= m->exits & KVM_COCO_EXIT_GET_QUOTE ? BIT_ULL(0) : 0;
+	info |= m->exits & KVM_COCO_EXIT_SETUP_EVENT_NOTIFY ? BIT_ULL(1) : 0;
+	model_return(m, ret, info, data, data, data);
 }
 
 static bool model_is_shared(const struct model *m, u64 gpa, u64 size)
@@ -162,7 +176,7 @@ static void model_get_quote(struct model *m)
 {
 	u64 gpa = m->args.r12, size = m->args.r13;
 
-	if (!m->exits) {
+	if (!(m->exits & KVM_COCO_EXIT_GET_QUOTE)) {
 		/* Userspace checks. */
 		if (!(gpa & MODEL_SHARED_BIT))
 			return model_end_tdvmcall(m, MODEL_INVALID_OPERAND);
@@ -175,8 +189,6 @@ static void model_get_quote(struct model *m)
 		return;
 	}
 
-	if (!(m->exits & KVM_COCO_EXIT_GET_QUOTE))
-		return model_end_tdvmcall(m, MODEL_UNSUPPORTED);
 	if (!model_is_shared(m, gpa, size))
 		return model_end_tdvmcall(m, MODEL_INVALID_OPERAND);
 	model_exit(m, KVM_EXIT_COCO_GET_QUOTE, EOPNOTSUPP);
@@ -190,12 +202,10 @@ static void model_setup_event_notify(struct model *m)
 {
 	u64 vector = m->args.r12;
 
-	if (m->exits && !(m->exits & KVM_COCO_EXIT_SETUP_EVENT_NOTIFY))
-		return model_end_tdvmcall(m, MODEL_UNSUPPORTED);
 	if (vector < 32 || vector > 255)
 		return model_end_tdvmcall(m, MODEL_INVALID_OPERAND);
 
-	if (!m->exits) {
+	if (!(m->exits & KVM_COCO_EXIT_SETUP_EVENT_NOTIFY)) {
 		model_exit(m, KVM_EXIT_TDX, MODEL_UNSUPPORTED);
 		show64(m, &in_run.tdx.flags, 0);
 		show64(m, &in_run.tdx.nr, m->args.r11);
@@ -236,8 +246,8 @@ static void model_report_fatal_error(struct model *m)
 	}
 
 	has_gpa = (args->r12 & MODEL_GPA_VALID) && model_is_shared(m, args->r13, MODEL_PAGE);
-	model_exit(m, KVM_EXIT_COCO_FATAL_ERROR, EOPNOTSUPP);
-	show32(m, &in_run.coco_fatal_error.ret, EOPNOTSUPP);
+	model_exit(m, KVM_EXIT_COCO_FATAL_ERROR, 0);
+	show32(m, &in_run.coco_fatal_error.reserved, 0);
 	show32(m, &in_run.coco_fatal_error.flags, has_gpa ? KVM_COCO_FATAL_ERROR_GPA_VALID : 0);
 	show64(m, &in_run.coco_fatal_error.error_code, args->r12 & ~MODEL_GPA_VALID);
 	show64(m, &in_run.coco_fatal_error.gpa, has_gpa ? args->r13 & ~MODEL_SHARED_BIT : 0);
@@ -263,30 +273,39 @@ static u64 model_part_end(const struct model *m)
 {
 	u64 end = (m->gfn / MODEL_PAGES_2M + 1) * MODEL_PAGES_2M;
 
-	return m->source == KVM_COCO_SOURCE_TDVMCALL && end < m->end ? end : m->end;
+	return m->is_tdvmcall && end < m->end ? end : m->end;
+}
+
+static void model_show_hypercall(struct model *m, u64 ret)
+{
+	model_exit(m, KVM_EXIT_HYPERCALL, ret);
+	show64(m, &in_run.hypercall.nr, KVM_HC_MAP_GPA_RANGE);
+	show64(m, &in_run.hypercall.args[0], m->gfn * MODEL_PAGE);
+	show64(m, &in_run.hypercall.args[1], model_part_end(m) - m->gfn);
+	show64(m, &in_run.hypercall.args[2], m->attrs);
+	show64(m, &in_run.hypercall.ret, ret);
+	show64(m, &in_run.hypercall.flags, KVM_EXIT_HYPERCALL_LONG_MODE);
 }
 
 static void model_show_range(struct model *m)
 {
-	if (!model_has_range_exit(m)) {
-		model_exit(m, KVM_EXIT_HYPERCALL, 0);
-		show64(m, &in_run.hypercall.nr, KVM_HC_MAP_GPA_RANGE);
-		show64(m, &in_run.hypercall.args[0], m->gfn * MODEL_PAGE);
-		show64(m, &in_run.hypercall.args[1], model_part_end(m) - m->gfn);
-		show64(m, &in_run.hypercall.args[2], m->attrs);
-		show64(m, &in_run.hypercall.ret, 0);
-		show64(m, &in_run.hypercall.flags, KVM_EXIT_HYPERCALL_LONG_MODE);
-		return;
-	}
-	model_exit(m, KVM_EXIT_MAP_GPA_RANGE, EOPNOTSUPP);
+	u32 flags = 0;
+
+	if (!model_has_range_exit(m))
+		return model_show_hypercall(m, 0);
+
+	if (m->attrs & KVM_MAP_GPA_RANGE_ENCRYPTED)
+		flags |= KVM_COCO_MAP_GPA_RANGE_PRIVATE;
+	if (m->is_tdvmcall)
+		flags |= KVM_COCO_MAP_GPA_RANGE_CAN_RETRY;
+	model_exit(m, KVM_EXIT_COCO_MAP_GPA_RANGE, EOPNOTSUPP);
 	show32(m, &in_run.coco_map_gpa_range.ret, EOPNOTSUPP);
-	show32(m, &in_run.coco_map_gpa_range.flags, m->attrs & KVM_MAP_GPA_RANGE_ENCRYPTED ?
-	       KVM_COCO_MAP_GPA_RANGE_PRIVATE : 0);
+	show32(m, &in_run.coco_map_gpa_range.flags, flags);
 	show64(m, &in_run.coco_map_gpa_range.gpa, m->gfn * MODEL_PAGE);
 	show64(m, &in_run.coco_map_gpa_range.size, (m->end - m->gfn) * MODEL_PAGE);
 	show64(m, &in_run.coco_map_gpa_range.done, 0);
 	show32(m, &in_run.coco_map_gpa_range.page_shift, 12 + 9 * (m->attrs & 15));
-	show32(m, &in_run.coco_map_gpa_range.source, m->source);
+	show32(m, &in_run.coco_map_gpa_range.reserved, 0);
 }
 
 static bool model_status(u64 err, u64 *status)
@@ -320,7 +339,7 @@ static void model_end_range(struct model *m, u64 err)
 	u64 status = MODEL_SUCCESS;
 
 	m->state = MODEL_RUNS;
-	if (m->source == KVM_COCO_SOURCE_TDVMCALL) {
+	if (m->is_tdvmcall) {
 		model_status(err, &status);
 		if (!err)
 			return model_end_tdvmcall(m, status);
@@ -339,17 +358,12 @@ static void model_end_range(struct model *m, u64 err)
 }
 
 /* @gfn and @npages do not wrap. */
-static void model_range(struct model *m, u64 gfn, u64 npages, u64 attrs, u32 source)
+static void model_range(struct model *m, u64 gfn, u64 npages, u64 attrs, bool is_tdvmcall)
 {
-	if (m->start != gfn || m->end != gfn + npages || m->attrs != attrs ||
-	    m->source != source)
-		m->stopped = 0;
-
-	m->start = gfn;
 	m->gfn = gfn;
 	m->end = gfn + npages;
 	m->attrs = attrs;
-	m->source = source;
+	m->is_tdvmcall = is_tdvmcall;
 
 	if (model_has_range_exit(m) &&
 	    (npages > model_limit(m) / MODEL_PAGE || (attrs & 15) > 2 ||
@@ -371,8 +385,7 @@ static void model_map_gpa(struct model *m)
 		return model_stop_tdvmcall(m, m->args.r12, MODEL_ALIGN_ERROR);
 
 	model_range(m, gpa / MODEL_PAGE, size / MODEL_PAGE,
-		    m->args.r12 & MODEL_SHARED_BIT ? 0 : KVM_MAP_GPA_RANGE_ENCRYPTED,
-		    KVM_COCO_SOURCE_TDVMCALL);
+		    m->args.r12 & MODEL_SHARED_BIT ? 0 : KVM_MAP_GPA_RANGE_ENCRYPTED, true);
 }
 
 static void model_end_hypercall(struct model *m, u64 rax)
@@ -390,7 +403,7 @@ static void model_map_gpa_range(struct model *m)
 	if (!model_is_page_aligned(m->args.rbx) || !npages || gfn + npages < gfn || attrs >> 5)
 		return model_end_hypercall(m, -KVM_EINVAL);
 
-	model_range(m, gfn, npages, attrs, KVM_COCO_SOURCE_HYPERCALL);
+	model_range(m, gfn, npages, attrs, false);
 }
 
 /* What the guest asks, and what it gets for it if userspace is not asked. */
@@ -423,7 +436,7 @@ static void model_hypercall(struct model *m)
 
 static void model_show_wrmsr(struct model *m)
 {
-	model_exit(m, KVM_EXIT_MIGRATION_CONTROL, EOPNOTSUPP);
+	model_exit(m, KVM_EXIT_COCO_MIGRATION_CONTROL, EOPNOTSUPP);
 	show32(m, &in_run.coco_migration_control.ret, EOPNOTSUPP);
 	show32(m, &in_run.coco_migration_control.flags, 0);
 	show64(m, &in_run.coco_migration_control.value, m->value);
@@ -432,17 +445,15 @@ static void model_show_wrmsr(struct model *m)
 static void model_wrmsr(struct model *m)
 {
 	m->vector = 0;
-	if (!m->has_msr || (m->value & ~(u64)KVM_MIGRATION_READY))
+	if (!m->has_msr || !model_owns_msr(m) || (m->value & ~(u64)KVM_MIGRATION_READY))
 		m->vector = MODEL_GP_VECTOR;
-	else if (m->exits & KVM_COCO_EXIT_MIGRATION_CONTROL)
-		model_show_wrmsr(m);
 	else
-		m->msr = m->value;
+		model_show_wrmsr(m);
 }
 
 static void model_rdmsr(struct model *m)
 {
-	m->vector = m->has_msr ? 0 : MODEL_GP_VECTOR;
+	m->vector = m->has_msr && model_owns_msr(m) ? 0 : MODEL_GP_VECTOR;
 	m->value = m->msr;
 }
 
@@ -458,28 +469,22 @@ static bool model_answer_range(struct model *m, u64 done, u32 err)
 		return false;
 
 	m->gfn += done / MODEL_PAGE;
-	if (!err && m->gfn < m->end) {
-		/* A hypercall is to get further than the last time. */
-		if (!m->nmi_pending || (m->source == KVM_COCO_SOURCE_HYPERCALL &&
-					m->gfn <= m->stopped)) {
-			model_show_range(m);
-			return true;
-		}
-		m->stopped = m->gfn;
+	if (err == EAGAIN ? m->is_tdvmcall : err || m->gfn == m->end)
+		model_end_range(m, err);
+	else if (m->is_tdvmcall && m->nmi_pending)
 		model_end_range(m, EAGAIN);
-		return true;
-	}
-	m->stopped = 0;
-	model_end_range(m, err);
+	else
+		model_show_range(m);
 	return true;
 }
 
 static bool model_answer_hypercall(struct model *m, u64 ret)
 {
-	bool is_errno = m->source == KVM_COCO_SOURCE_HYPERCALL && ret >= -4095ull;
-
-	if (ret && ret != EAGAIN && ret != EINVAL && !is_errno)
+	/* What a hypercall returns is between userspace and the guest. */
+	if (m->is_tdvmcall && ret && ret != EAGAIN && ret != EINVAL) {
+		model_show_hypercall(m, EINVAL);
 		return false;
+	}
 	if (ret) {
 		model_end_range(m, ret);
 		return true;
@@ -510,21 +515,28 @@ static bool model_answer(struct model *m, u64 ret, u64 done)
 {
 	u64 status;
 
+	/* There is nothing to answer.  Mainline's exits are not that clear. */
+	if (m->is_moved && m->op == MODEL_HYPERCALL && m->reason != KVM_EXIT_HYPERCALL) {
+		m->state = MODEL_RUNS;
+		return true;
+	}
+
 	switch (m->reason) {
-	case KVM_EXIT_MAP_GPA_RANGE:
+	case KVM_EXIT_COCO_MAP_GPA_RANGE:
 		return model_answer_range(m, done, ret);
 	case KVM_EXIT_HYPERCALL:
 		return model_answer_hypercall(m, ret);
-	case KVM_EXIT_MIGRATION_CONTROL:
+	case KVM_EXIT_COCO_MIGRATION_CONTROL:
 		return model_answer_wrmsr(m, ret);
 	case KVM_EXIT_TDX:
 		if (m->args.r11 == MODEL_GET_TD_VM_CALL_INFO)
-			model_return(m, ret, done, done, done, done);
+			model_answer_info(m, ret, done);
 		else
 			model_end_tdvmcall(m, ret);
 		return true;
 	case KVM_EXIT_SYSTEM_EVENT:
-		model_end_tdvmcall(m, 0);
+	case KVM_EXIT_COCO_FATAL_ERROR:
+		model_end_tdvmcall(m, MODEL_SUCCESS);
 		return true;
 	default:
 		if (!model_status((u32)ret, &status) ||

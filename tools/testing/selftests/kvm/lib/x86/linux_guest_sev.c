@@ -155,10 +155,10 @@ bool linux_guest_sev_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	struct linux_guest_sev *sev = guest->private;
 
 	switch (vcpu->run->exit_reason) {
-	case KVM_EXIT_MAP_GPA_RANGE:
+	case KVM_EXIT_COCO_MAP_GPA_RANGE:
 		take_request(sev, vcpu);
 		return true;
-	case KVM_EXIT_MIGRATION_CONTROL:
+	case KVM_EXIT_COCO_MIGRATION_CONTROL:
 		take_msr(sev, vcpu);
 		return true;
 	}
