@@ -60,9 +60,7 @@ GROUPS = [
         Row("GetQuote, not opted in", "transport:tdx_quote", "ours:tdx_quote", 1.03),
         Row("GetQuote, opted in", "transport:tdx_quote", "ours:tdx_quote_own", 1.03),
         # KVM answers both
-        Row("GetTdVmCallInfo, leaf 0", "transport:tdx_info0", "ours:tdx_info0_own", 1.03),
-        # userspace answers mainline's, KVM answers ours
-        Row("GetTdVmCallInfo, leaf 1", "transport:tdx_info1", "ours:tdx_info1_own", 0.8)]),
+        Row("GetTdVmCallInfo, leaf 0", "transport:tdx_info0", "ours:tdx_info0_own", 1.03)]),
     ("modules", [
         Row("loading kvm-amd", "base-amd:load_kvm_amd", "ours-amd:load_kvm_amd", 1.035),
         Row("loading kvm-intel", "base-intel:load_kvm_intel", "ours-intel:load_kvm_intel", 1.02)]),

@@ -223,8 +223,6 @@ static struct variant {
 	  KVM_EXIT_COCO_GET_QUOTE, answer_coco, TDX_EXITS },
 	{ "tdx_info0", TDVMCALL(GET_TD_VM_CALL_INFO, 0, 0), 0, answer_nothing },
 	{ "tdx_info0_own", TDVMCALL(GET_TD_VM_CALL_INFO, 0, 0), 0, answer_nothing, TDX_EXITS },
-	{ "tdx_info1", TDVMCALL(GET_TD_VM_CALL_INFO, 1, 0), KVM_EXIT_TDX, answer_tdx },
-	{ "tdx_info1_own", TDVMCALL(GET_TD_VM_CALL_INFO, 1, 0), 0, answer_nothing, TDX_EXITS },
 };
 
 static bool is_tdx(const struct variant *variant)

@@ -21,8 +21,8 @@ AT(kvm_coco_setup_event_notify, vector, 8);
 AT(kvm_coco_setup_event_notify, reserved, 12);
 SIZE(kvm_coco_setup_event_notify, 16);
 
-AT(kvm_coco_fatal_error, ret, 0);
-AT(kvm_coco_fatal_error, flags, 4);
+AT(kvm_coco_fatal_error, flags, 0);
+AT(kvm_coco_fatal_error, reserved, 4);
 AT(kvm_coco_fatal_error, error_code, 8);
 AT(kvm_coco_fatal_error, gpa, 16);
 AT(kvm_coco_fatal_error, message, 24);
@@ -34,7 +34,7 @@ AT(kvm_coco_map_gpa_range, gpa, 8);
 AT(kvm_coco_map_gpa_range, size, 16);
 AT(kvm_coco_map_gpa_range, done, 24);
 AT(kvm_coco_map_gpa_range, page_shift, 32);
-AT(kvm_coco_map_gpa_range, source, 36);
+AT(kvm_coco_map_gpa_range, reserved, 36);
 SIZE(kvm_coco_map_gpa_range, 40);
 
 AT(kvm_coco_migration_control, ret, 0);

@@ -616,7 +616,8 @@ int main(void)
 	ksft_set_plan(3 + ARRAY_SIZE(calls));
 
 	ret = vm_check_cap(vm, KVM_CAP_COCO_EXITS);
-	ksft_test_result((ret & ALL_OPERATIONS) == ALL_OPERATIONS, "operations of the VM: 0x%x\n", ret);
+	ksft_test_result((ret & ALL_OPERATIONS) == ALL_OPERATIONS, "operations of the VM: 0x%x\n",
+			 ret);
 	ret = __vm_enable_cap(vm, KVM_CAP_COCO_EXITS, ALL_OPERATIONS);
 	ksft_test_result(!ret, "all enabled: returned %d\n", ret);
 
