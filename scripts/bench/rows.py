@@ -29,7 +29,7 @@ GROUPS = [
     ("SNP-safe pages", [
         Row("host without SNP", "base-amd:plain_free", "ours-amd:plain_free", 1),
         Row("SNP, order-1 blocks free", "base-amd:snp_free", "ours-amd:snp_free", 0.6),
-        # the worst case, see snp_page_bench.c: four pages held each time, then the base's way
+        # the worst case, see snp_page_bench.c: two aligned pages each time, then the base's way
         Row("SNP, 2048 in a row, lists empty", "base-amd:snp_burst", "ours-amd:snp_burst", 2.1),
         Row("SNP, scarce: one for two pages", "base-amd:snp_scarce", "ours-amd:snp_scarce", 0.1),
         Row("SNP, none", "base-amd:snp_none", "ours-amd:snp_none", 0.1),

@@ -19,8 +19,8 @@ from scripts.common import Failed, ROOT, run_main
 from tests.deb.root import make_disk, say
 
 LIMIT = 900
-# As a user would load them; the parameter stands for a host with SNP.
-MODULES = ["kvm_amd force_snp_safe_pages=1", "snp_page_test", "snp_psc_test"]
+# As a user would load them.
+MODULES = ["kvm_amd", "snp_page_test", "snp_psc_test"]
 TESTS = ["svm_snp_page_test", "map_gpa_test", "tdvmcall_test", "migration_control_exit_test",
          "guest_boot_test"]
 

@@ -4,8 +4,6 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <kunit/static_stub.h>
-#include <kunit/visibility.h>
 #include <linux/array_size.h>
 #include <linux/build_bug.h>
 #include <linux/printk.h>
@@ -39,8 +37,6 @@ static bool may_set(u64 ctls, u32 control)
 /* Take a sample of the CPU that this runs on, in any context. */
 void vmx_msr_sample_take(struct vmx_msr_sample *sample)
 {
-	KUNIT_STATIC_STUB_REDIRECT(vmx_msr_sample_take, sample);
-
 	memset(sample, 0, sizeof(*sample));
 
 	/*
@@ -81,60 +77,8 @@ void vmx_msr_sample_take(struct vmx_msr_sample *sample)
 
 	put_cpu();
 }
-EXPORT_SYMBOL_IF_KUNIT(vmx_msr_sample_take);
 
-#define SAMPLED(field, name) { offsetof(struct vmx_msr_sample, field), name }
-static const struct {
-	size_t offset;
-	const char *name;
-} sampled[] = {
-	SAMPLED(signature,		"CPUID.1:EAX"),
-	SAMPLED(sgx,			"CPUID.12H:EAX[0]"),
-	SAMPLED(basic,			"IA32_VMX_BASIC"),
-	SAMPLED(pinbased_ctls,		"IA32_VMX_PINBASED_CTLS"),
-	SAMPLED(procbased_ctls,		"IA32_VMX_PROCBASED_CTLS"),
-	SAMPLED(procbased_ctls2,	"IA32_VMX_PROCBASED_CTLS2"),
-	SAMPLED(procbased_ctls3,	"IA32_VMX_PROCBASED_CTLS3"),
-	SAMPLED(exit_ctls,		"IA32_VMX_EXIT_CTLS"),
-	SAMPLED(entry_ctls,		"IA32_VMX_ENTRY_CTLS"),
-	SAMPLED(misc,			"IA32_VMX_MISC"),
-	SAMPLED(cr0_fixed0,		"IA32_VMX_CR0_FIXED0"),
-	SAMPLED(cr0_fixed1,		"IA32_VMX_CR0_FIXED1"),
-	SAMPLED(cr4_fixed0,		"IA32_VMX_CR4_FIXED0"),
-	SAMPLED(cr4_fixed1,		"IA32_VMX_CR4_FIXED1"),
-	SAMPLED(ept_vpid_cap,		"IA32_VMX_EPT_VPID_CAP"),
-	SAMPLED(vmfunc,			"IA32_VMX_VMFUNC"),
-};
-
-static u64 sampled_value(const struct vmx_msr_sample *sample, int i)
-{
-	return *(const u64 *)((const u8 *)sample + sampled[i].offset);
-}
-
-/* Find the next difference, from *@pos on.  Start with 0. */
-bool vmx_msr_sample_next_diff(const struct vmx_msr_sample *reference,
-			      const struct vmx_msr_sample *sample,
-			      int *pos, struct vmx_msr_diff *diff)
-{
-	int i;
-
-	/* A field without a name would be compared by nobody. */
-	static_assert(ARRAY_SIZE(sampled) * sizeof(u64) ==
-		      sizeof(*sample) - offsetof(struct vmx_msr_sample, signature));
-
-	for (i = *pos; i < ARRAY_SIZE(sampled); i++) {
-		diff->name = sampled[i].name;
-		diff->reference = sampled_value(reference, i);
-		diff->value = sampled_value(sample, i);
-
-		if (diff->reference != diff->value) {
-			*pos = i + 1;
-			return true;
-		}
-	}
-	return false;
-}
-EXPORT_SYMBOL_IF_KUNIT(vmx_msr_sample_next_diff);
+#define SAMPLED(field, name) { name, reference->field, sample->field }
 
 /*
  * Print all differences, whether or not KVM cares.  Each line stands on its
@@ -143,11 +87,39 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_msr_sample_next_diff);
 void vmx_msr_sample_report(const struct vmx_msr_sample *reference,
 			   const struct vmx_msr_sample *sample)
 {
-	struct vmx_msr_diff diff;
-	int pos = 0;
+	const struct {
+		const char *name;
+		u64 reference, value;
+	} sampled[] = {
+		SAMPLED(signature,		"CPUID.1:EAX"),
+		SAMPLED(sgx,			"CPUID.12H:EAX[0]"),
+		SAMPLED(basic,			"IA32_VMX_BASIC"),
+		SAMPLED(pinbased_ctls,		"IA32_VMX_PINBASED_CTLS"),
+		SAMPLED(procbased_ctls,		"IA32_VMX_PROCBASED_CTLS"),
+		SAMPLED(procbased_ctls2,	"IA32_VMX_PROCBASED_CTLS2"),
+		SAMPLED(procbased_ctls3,	"IA32_VMX_PROCBASED_CTLS3"),
+		SAMPLED(exit_ctls,		"IA32_VMX_EXIT_CTLS"),
+		SAMPLED(entry_ctls,		"IA32_VMX_ENTRY_CTLS"),
+		SAMPLED(misc,			"IA32_VMX_MISC"),
+		SAMPLED(cr0_fixed0,		"IA32_VMX_CR0_FIXED0"),
+		SAMPLED(cr0_fixed1,		"IA32_VMX_CR0_FIXED1"),
+		SAMPLED(cr4_fixed0,		"IA32_VMX_CR4_FIXED0"),
+		SAMPLED(cr4_fixed1,		"IA32_VMX_CR4_FIXED1"),
+		SAMPLED(ept_vpid_cap,		"IA32_VMX_EPT_VPID_CAP"),
+		SAMPLED(vmfunc,			"IA32_VMX_VMFUNC"),
+	};
+	int i;
 
-	while (vmx_msr_sample_next_diff(reference, sample, &pos, &diff))
+	/* A field without a name would be compared by nobody. */
+	static_assert(ARRAY_SIZE(sampled) * sizeof(u64) ==
+		      sizeof(*sample) - offsetof(struct vmx_msr_sample, signature));
+
+	for (i = 0; i < ARRAY_SIZE(sampled); i++) {
+		if (sampled[i].reference == sampled[i].value)
+			continue;
+
 		pr_err("CPU %d: %s = 0x%llx, on reference CPU %d = 0x%llx, mismatch = 0x%llx\n",
-		       sample->cpu, diff.name, diff.value,
-		       reference->cpu, diff.reference, diff.value ^ diff.reference);
+		       sample->cpu, sampled[i].name, sampled[i].value, reference->cpu,
+		       sampled[i].reference, sampled[i].reference ^ sampled[i].value);
+	}
 }

@@ -9,9 +9,9 @@ struct vmcs_config;
 struct vmx_capability;
 
 /*
- * The VMX capabilities of one CPU, all of them read on that CPU.  KVM derives
- * what it knows about VMX from samples, and from nothing else that can differ
- * between CPUs: an MSR read elsewhere may be that of another CPU.
+ * The VMX capabilities of one CPU, all of them read on that CPU.  The VMCS
+ * config and the nested VMX MSRs must not be computed from anything else that
+ * can differ between CPUs: an MSR read elsewhere may be that of another CPU.
  */
 struct vmx_msr_sample {
 	int cpu;
@@ -36,19 +36,9 @@ struct vmx_msr_sample {
 	u64 vmfunc;
 };
 
-/* One capability in which two samples differ. */
-struct vmx_msr_diff {
-	const char *name;
-	u64 reference;
-	u64 value;
-};
-
 extern struct vmx_msr_sample vmx_reference __ro_after_init;
 
 void vmx_msr_sample_take(struct vmx_msr_sample *sample);
-bool vmx_msr_sample_next_diff(const struct vmx_msr_sample *reference,
-			      const struct vmx_msr_sample *sample,
-			      int *pos, struct vmx_msr_diff *diff);
 void vmx_msr_sample_report(const struct vmx_msr_sample *reference,
 			   const struct vmx_msr_sample *sample);
 

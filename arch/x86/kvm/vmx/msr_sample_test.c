@@ -3,20 +3,49 @@
  * KUnit tests of what KVM makes of samples of VMX capabilities: recorded ones
  * of real processors, and ones that differ from them in single bits.
  */
-#include <kunit/static_stub.h>
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <kunit/test.h>
+#include <linux/array_size.h>
+#include <linux/build_bug.h>
 #include <linux/preempt.h>
+#include <linux/printk.h>
+#include <linux/smp.h>
+#include <linux/stddef.h>
 #include <linux/string.h>
 #include <linux/tracepoint.h>
 
 #include <asm/cpuid/api.h>
 #include <asm/msr-index.h>
 #include <asm/msr-trace.h>
+#include <asm/vmx.h>
+#include <trace/events/printk.h>
 
 #include "capabilities.h"
-#include "msr_sample.h"
 #include "nested.h"
-#include "x86_ops.h"
+
+/* What msr_sample.c prints, one line after the other. */
+static struct {
+	char text[4096];
+	int len;
+} printed;
+
+static __printf(1, 2) void capture(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	printed.len += vscnprintf(printed.text + printed.len,
+				  sizeof(printed.text) - printed.len, fmt, ap);
+	va_end(ap);
+}
+
+/* Build the functions under test here, under other names. */
+#define vmx_msr_sample_take	test_sample_take
+#define vmx_msr_sample_report	test_sample_report
+#undef pr_err
+#define pr_err			capture
+#include "msr_sample.c"
 
 /*
  * What processors report, and what KVM has to make of it.  Secondary controls
@@ -160,8 +189,6 @@ static const struct {
 	FIELD(vmfunc, MSR_IA32_VMX_VMFUNC, "IA32_VMX_VMFUNC"),
 };
 
-#define next_diff vmx_msr_sample_next_diff
-
 static u64 *field(struct vmx_msr_sample *sample, size_t offset)
 {
 	return (void *)sample + offset;
@@ -294,48 +321,45 @@ static void msr_sample_test_nested(struct kunit *test)
 	}
 }
 
-/* @sample differs from @reference in one field, and is reported that way. */
-static void expect_one_diff(struct kunit *test, const struct vmx_msr_sample *reference,
-			    const struct vmx_msr_sample *sample,
-			    const struct vmx_msr_diff *expected)
+static void expect_line(char *line, size_t size, const char *name, u64 reference, u64 value)
 {
-	struct vmx_msr_diff diff;
-	int pos = 0;
-
-	KUNIT_ASSERT_TRUE(test, next_diff(reference, sample, &pos, &diff));
-	KUNIT_EXPECT_STREQ(test, diff.name, expected->name);
-	KUNIT_EXPECT_EQ(test, diff.value, expected->value);
-	KUNIT_EXPECT_EQ(test, diff.reference, expected->reference);
-	KUNIT_EXPECT_FALSE(test, next_diff(reference, sample, &pos, &diff));
+	scnprintf(line, size,
+		  "CPU 1: %s = 0x%llx, on reference CPU 0 = 0x%llx, mismatch = 0x%llx\n",
+		  name, value, reference, value ^ reference);
 }
 
-/* Every single bit, used or not: one difference, with the right name. */
+static const char *report_of(const struct vmx_msr_sample *reference,
+			     const struct vmx_msr_sample *sample)
+{
+	printed.len = 0;
+	printed.text[0] = 0;
+	vmx_msr_sample_report(reference, sample);
+	return printed.text;
+}
+
+/* Every single bit, used or not: one line, with the right name. */
 static void msr_sample_test_every_bit(struct kunit *test)
 {
-	int i, j, bit, pos;
+	int i, j, bit;
 
 	for (i = 0; i < ARRAY_SIZE(recorded); i++) {
 		const struct vmx_msr_sample *reference = &recorded[i].sample;
 		struct vmx_msr_sample sample = *reference;
-		struct vmx_msr_diff diff;
 
 		/* The number of the CPU is not one of its capabilities. */
-		sample.cpu = reference->cpu + 1;
-		pos = 0;
-		KUNIT_EXPECT_FALSE(test, next_diff(reference, &sample, &pos, &diff));
+		sample.cpu = 1;
+		KUNIT_EXPECT_STREQ(test, report_of(reference, &sample), "");
 
 		for (j = 0; j < ARRAY_SIZE(fields); j++) {
-			u64 *value = field(&sample, fields[j].offset);
-
-			diff.name = fields[j].name;
-			diff.reference = *value;
+			u64 *value = field(&sample, fields[j].offset), orig = *value;
+			char line[160];
 
 			for (bit = 0; bit < 64; bit++) {
-				diff.value = diff.reference ^ BIT_ULL(bit);
-				*value = diff.value;
-				expect_one_diff(test, reference, &sample, &diff);
+				*value = orig ^ BIT_ULL(bit);
+				expect_line(line, sizeof(line), fields[j].name, orig, *value);
+				KUNIT_EXPECT_STREQ(test, report_of(reference, &sample), line);
 			}
-			*value = diff.reference;
+			*value = orig;
 		}
 	}
 }
@@ -344,17 +368,75 @@ static void msr_sample_test_every_bit(struct kunit *test)
 static void msr_sample_test_all_differ(struct kunit *test)
 {
 	struct vmx_msr_sample reference = {}, sample;
-	struct vmx_msr_diff diff;
-	int i, pos = 0;
+	const char *report;
+	char line[160];
+	int i;
 
 	memset(&sample, 0xff, sizeof(sample));
+	sample.cpu = 1;
+	report = report_of(&reference, &sample);
+
 	for (i = 0; i < ARRAY_SIZE(fields); i++) {
-		KUNIT_ASSERT_TRUE(test, next_diff(&reference, &sample, &pos, &diff));
-		KUNIT_EXPECT_STREQ(test, diff.name, fields[i].name);
-		KUNIT_EXPECT_EQ(test, diff.reference, 0);
-		KUNIT_EXPECT_EQ(test, diff.value, U64_MAX);
+		expect_line(line, sizeof(line), fields[i].name, 0, U64_MAX);
+		KUNIT_ASSERT_TRUE_MSG(test, strstarts(report, line), "%s", fields[i].name);
+		report += strlen(line);
 	}
-	KUNIT_EXPECT_FALSE(test, next_diff(&reference, &sample, &pos, &diff));
+	KUNIT_EXPECT_STREQ(test, report, "");
+}
+
+struct console {
+	const char *wanted;
+	int nr;
+};
+
+static void watch_console(void *data, const char *text, size_t len)
+{
+	struct console *console = data;
+
+	if (strnstr(text, console->wanted, len))
+		console->nr++;
+}
+
+/* The config differs for another reason than an MSR: KVM shows its words. */
+static void msr_sample_test_words(struct kunit *test)
+{
+	struct console console = { .wanted = "Offset " };
+
+	if (!vmcs_config.nested.basic || !cpu_has_vmx_vpid())
+		kunit_skip(test, "nested=0, or no VPID");
+	if (register_trace_console(watch_console, &console))
+		kunit_skip(test, "no tracepoints");
+
+	KUNIT_EXPECT_EQ(test, vmx_check_sample(&vmx_reference), 0);
+	KUNIT_EXPECT_EQ(test, console.nr, 0);
+
+	/* L1 has VPID if KVM uses it. */
+	enable_vpid = !enable_vpid;
+	KUNIT_EXPECT_EQ(test, vmx_check_sample(&vmx_reference), -EIO);
+	enable_vpid = !enable_vpid;
+	KUNIT_EXPECT_GT(test, console.nr, 0);
+
+	unregister_trace_console(watch_console, &console);
+	tracepoint_synchronize_unregister();
+}
+
+/* The message names EPT, and what can be done. */
+static void msr_sample_test_ept_message(struct kunit *test)
+{
+	struct console console = { .wanted = "kvm.enable_virt_at_load=0" };
+	struct vmx_msr_sample sample = vmx_reference;
+
+	if (!vmcs_config.basic || !enable_ept)
+		kunit_skip(test, "no EPT");
+	if (register_trace_console(watch_console, &console))
+		kunit_skip(test, "no tracepoints");
+
+	sample.ept_vpid_cap ^= VMX_EPT_1GB_PAGE_BIT;
+	KUNIT_EXPECT_EQ(test, vmx_check_sample(&sample), -EIO);
+	KUNIT_EXPECT_EQ(test, console.nr, 1);
+
+	unregister_trace_console(watch_console, &console);
+	tracepoint_synchronize_unregister();
 }
 
 enum verdict {
@@ -672,49 +754,31 @@ static void msr_sample_test_dependencies(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, conf.pin_based_exec_ctrl & PIN_BASED_VMX_PREEMPTION_TIMER);
 }
 
-static void fake_take(struct vmx_msr_sample *sample)
-{
-	struct kunit *test = kunit_get_current_test();
-
-	*sample = *(struct vmx_msr_sample *)test->priv;
-}
-
-/* What runs when a CPU comes online. */
-static int check_this_cpu(void)
-{
-	guard(migrate)();
-
-	return vmx_check_processor_compat();
-}
-
+/* Samples of a CPU that comes online. */
 static void msr_sample_test_online(struct kunit *test)
 {
 	struct vmx_msr_sample sample = vmx_reference;
 
 	require_vmx(test);
 
-	KUNIT_EXPECT_EQ(test, check_this_cpu(), 0);
-
-	test->priv = &sample;
-	kunit_activate_static_stub(test, vmx_msr_sample_take, fake_take);
-	KUNIT_EXPECT_EQ(test, check_this_cpu(), 0);
+	KUNIT_EXPECT_EQ(test, vmx_check_sample(&sample), 0);
 
 	/* Other than the reference, ... */
 	sample.basic ^= 1;
-	KUNIT_EXPECT_EQ(test, check_this_cpu(), -EIO);
+	KUNIT_EXPECT_EQ(test, vmx_check_sample(&sample), -EIO);
 
 	/* ... without a control that is required, ... */
 	sample = vmx_reference;
 	sample.pinbased_ctls &= ~both(PIN_BASED_NMI_EXITING);
-	KUNIT_EXPECT_EQ(test, check_this_cpu(), -EIO);
+	KUNIT_EXPECT_EQ(test, vmx_check_sample(&sample), -EIO);
 
 	/* ... all MSRs read as 0, ... */
 	memset(&sample, 0, sizeof(sample));
-	KUNIT_EXPECT_EQ(test, check_this_cpu(), -EIO);
+	KUNIT_EXPECT_EQ(test, vmx_check_sample(&sample), -EIO);
 
 	/* ... and the other CPU again, as it should be. */
 	sample = vmx_reference;
-	KUNIT_EXPECT_EQ(test, check_this_cpu(), 0);
+	KUNIT_EXPECT_EQ(test, vmx_check_sample(&sample), 0);
 }
 
 struct reads {
@@ -782,6 +846,8 @@ static struct kunit_case msr_sample_test_cases[] = {
 	KUNIT_CASE(msr_sample_test_nested),
 	KUNIT_CASE(msr_sample_test_every_bit),
 	KUNIT_CASE(msr_sample_test_all_differ),
+	KUNIT_CASE(msr_sample_test_words),
+	KUNIT_CASE(msr_sample_test_ept_message),
 	KUNIT_CASE(msr_sample_test_verdicts),
 	KUNIT_CASE(msr_sample_test_required),
 	KUNIT_CASE(msr_sample_test_basic),

@@ -628,7 +628,7 @@ static void finish_get_msr(const struct operation *op, int ret, bool injected)
 
 static int load_module(const struct operation *op)
 {
-	return syscall(__NR_finit_module, module_fd, "force_snp_safe_pages=1", 0) ? -errno : 0;
+	return syscall(__NR_finit_module, module_fd, "", 0) ? -errno : 0;
 }
 
 static void must_unload(const struct operation *op, int ret, bool injected)

@@ -3,10 +3,9 @@
  * Look at every page that KVM allocates for a VM and that an SNP host may find
  * in-use in the RMP: VMCBs, nested VMCBs and APIC backing pages.
  *
- * Scenario: with the SNP path forced (force_snp_safe_pages=1), create VMs with
- * hundreds of vCPUs in all while tracing page allocation and freeing.  No page
- * may be 2MB-aligned, there must be exactly as many as KVM needs, and all must
- * be free when the VMs are gone.  Then do it again while the page allocator
+ * Scenario: create VMs with hundreds of vCPUs in all while tracing page
+ * allocation and freeing.  No page may be 2MB-aligned, there must be exactly as
+ * many as KVM needs, and all must be free when the VMs are gone.  Then do it again while the page allocator
  * fails on request: without order-1 blocks vCPUs can still be created, and
  * without a page KVM_CREATE_VCPU returns ENOMEM and leaks nothing.
  */
@@ -24,8 +23,7 @@
 #define FREE_EVENT	INSTANCE "/events/kmem/mm_page_free"
 #define DEBUGFS		"/sys/kernel/debug"
 #define INJECTOR	DEBUGFS "/fail_page_alloc"
-#define FORCED		"/sys/module/kvm_amd/parameters/force_snp_safe_pages"
-#define ALLOCATOR	"snp_page_alloc"
+#define ALLOCATOR	"snp_safe_alloc_page_node"
 
 #define PAGES_PER_2M	512
 
@@ -35,6 +33,9 @@
 
 /* Enough pages to be all but sure that one of them was 2MB-aligned. */
 #define MAX_MORE_VMS		16
+
+/* An allocation takes that many tries if the page is from an order-1 block. */
+#define TRIES_ORDER_1		3
 
 /* One APIC page and one VMCB. */
 #define PAGES_PER_IRQCHIP_VCPU	2
@@ -97,16 +98,6 @@ static void write_file(const char *path, const char *fmt, ...)
 	close(fd);
 }
 
-static bool file_says(const char *path, char c)
-{
-	FILE *file = fopen(path, "r");
-	bool same = file && fgetc(file) == c;
-
-	if (file)
-		fclose(file);
-	return same;
-}
-
 static void stop_tracing(void)
 {
 	rmdir(INSTANCE);
@@ -150,7 +141,7 @@ static void assert_nothing_lost(void)
 /* Take over what happened since the last call, in order. */
 static void read_trace(struct pages *pages)
 {
-	unsigned int tries, fallback;
+	unsigned int tries;
 	unsigned long pfn;
 	char line[512];
 	FILE *trace;
@@ -165,8 +156,8 @@ static void read_trace(struct pages *pages)
 		event = strstr(line, "kvm_snp_page_alloc: ");
 		if (event) {
 			event = strstr(event, "pfn ");
-			TEST_ASSERT(event && sscanf(event, "pfn 0x%lx node %d tries %u fallback %u",
-						    &pfn, &node, &tries, &fallback) == 4,
+			TEST_ASSERT(event && sscanf(event, "pfn 0x%lx node %d tries %u",
+						    &pfn, &node, &tries) == 3,
 				    "cannot parse '%s'", line);
 			pages->nr_double += sparsebit_is_set(pages->live, pfn);
 			sparsebit_set(pages->live, pfn);
@@ -174,7 +165,7 @@ static void read_trace(struct pages *pages)
 			pages->nr_live++;
 			pages->nr_aligned += !(pfn % PAGES_PER_2M);
 			pages->nr_retries += tries - 1;
-			pages->nr_fallbacks += fallback;
+			pages->nr_fallbacks += tries == TRIES_ORDER_1;
 			continue;
 		}
 
@@ -396,8 +387,6 @@ int main(void)
 	struct pages pages = { .live = sparsebit_alloc() };
 
 	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
-	__TEST_REQUIRE(file_says(FORCED, 'Y'),
-		       "kvm_amd was not loaded with force_snp_safe_pages=1");
 	__TEST_REQUIRE(!access(TRACING "/events/kvm/kvm_snp_page_alloc", F_OK),
 		       "tracefs is not mounted at " TRACING ", or KVM has no kvm_snp_page_alloc");
 	__TEST_REQUIRE(!access(INJECTOR "/require-start", F_OK),
