@@ -1,20 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of migration control: what the firmware's variable is taken for,
- * and when the MSR is written.
+ * KUnit tests of migration control: which guests report, what the firmware's
+ * variable is taken for, and when the MSR is written.
  */
-#include <kunit/static_stub.h>
 #include <kunit/test.h>
-#include <linux/kvm_para.h>
+#include <kunit/test-bug.h>
 #include <linux/module.h>
 
-#include <asm/cpuid/api.h>
-
-#include "kvm_migration_test.h"
-
-static bool declare_ready;
-module_param(declare_ready, bool, 0);
-MODULE_PARM_DESC(declare_ready, "Allow the migration of this very guest, and leave it so");
+#include "kvm_migration.h"
 
 static int firmware_allows = -1;
 module_param(firmware_allows, int, 0);
@@ -62,6 +55,10 @@ static const struct variable variables[] = {
 	  .attributes = NV | BS | RT, .size = 1, .value = 1 },
 };
 
+static const struct variable consent = {
+	.attributes = NV | BS | RT, .size = 1, .value = 1, .allows = true,
+};
+
 /* As the UEFI specification has it, but there is a value in any case. */
 static efi_status_t get_variable(efi_char16_t *name, efi_guid_t *vendor, u32 *attributes,
 				 unsigned long *size, void *data)
@@ -88,135 +85,164 @@ static void firmware_test(struct kunit *test)
 {
 	const struct variable *var = test->param_value;
 
-	KUNIT_EXPECT_EQ(test, kvm_firmware_allows_migration(get_variable), var->allows);
+	KUNIT_EXPECT_EQ(test, !kvm_firmware_refuses_migration(get_variable), var->allows);
 }
 
 KUNIT_ARRAY_PARAM_DESC(variable, variables, desc);
+
+static void started_how_test(struct kunit *test)
+{
+	test->param_value = &consent;
+	KUNIT_EXPECT_NULL(test, kvm_migration_refused(true, false, get_variable));
+	KUNIT_EXPECT_NULL(test, kvm_migration_refused(true, true, get_variable));
+	KUNIT_EXPECT_NOT_NULL(test, kvm_migration_refused(true, false, NULL));
+	KUNIT_EXPECT_NOT_NULL(test, kvm_migration_refused(true, true, NULL));
+	KUNIT_EXPECT_NULL(test, kvm_migration_refused(false, false, NULL));
+	KUNIT_EXPECT_NOT_NULL(test, kvm_migration_refused(false, true, NULL));
+}
 
 static void this_firmware_test(struct kunit *test)
 {
 	if (firmware_allows < 0)
 		kunit_skip(test, "not asked for");
-	if (!efi_enabled(EFI_RUNTIME_SERVICES))
+	if (!efi_rt_services_supported(EFI_RT_SUPPORTED_GET_VARIABLE))
 		kunit_skip(test, "no EFI firmware that can be asked");
-	KUNIT_EXPECT_EQ(test, kvm_firmware_allows_migration(efi.get_variable), firmware_allows);
+	KUNIT_EXPECT_EQ(test, !kvm_firmware_refuses_migration(efi.get_variable),
+			firmware_allows);
 }
 
 /* The host, as the tests play it. */
 struct host {
+	struct kvm_migration m;
 	bool refuses;
 	int nr_writes;
 	u64 value;
-	bool was_ready;
 };
 
 static bool write_migration_control(u64 value)
 {
-	struct host *host = kunit_get_current_test()->priv;
+	struct kunit *test = kunit_get_current_test();
+	struct host *host = test->priv;
 
+	if (IS_ENABLED(CONFIG_SMP))
+		KUNIT_EXPECT_TRUE_MSG(test, raw_spin_is_locked(&host->m.lock),
+				      "a report may fail before the outcome is recorded");
 	host->nr_writes++;
 	host->value = value;
 	return !host->refuses;
 }
 
-static void use_host(struct kunit *test, struct host *host)
+static struct kvm_migration *use_host(struct kunit *test, struct host *host)
 {
 	test->priv = host;
-	host->was_ready = kvm_migration_ready;
-	kunit_activate_static_stub(test, kvm_write_migration_control, write_migration_control);
+	raw_spin_lock_init(&host->m.lock);
+	host->m.all_reported = true;
+	host->m.write = write_migration_control;
+	return &host->m;
 }
 
-static void leave_host(struct kunit *test)
-{
-	struct host *host = test->priv;
-
-	kunit_deactivate_static_stub(test, kvm_write_migration_control);
-	kvm_migration_ready = host->was_ready;
-}
-
-static void allowed_and_restored_test(struct kunit *test)
+static void allowed_test(struct kunit *test)
 {
 	struct host host = {};
+	struct kvm_migration *m = use_host(test, &host);
 
-	use_host(test, &host);
-	kvm_allow_migration();
-	KUNIT_EXPECT_TRUE(test, kvm_migration_ready);
+	kvm_migration_allow(m);
+	KUNIT_EXPECT_TRUE(test, m->ready);
 	KUNIT_EXPECT_EQ(test, host.nr_writes, 1);
 	KUNIT_EXPECT_EQ(test, host.value, KVM_MIGRATION_READY);
-
-	host.value = 0;
-	kvm_restore_migration_control();
-	KUNIT_EXPECT_TRUE(test, kvm_migration_ready);
-	KUNIT_EXPECT_EQ(test, host.nr_writes, 2);
-	KUNIT_EXPECT_EQ(test, host.value, KVM_MIGRATION_READY);
-	leave_host(test);
 }
 
-/* A host that refuses is not asked again. */
 static void refused_test(struct kunit *test)
 {
 	struct host host = { .refuses = true };
+	struct kvm_migration *m = use_host(test, &host);
 
-	use_host(test, &host);
-	kvm_allow_migration();
-	KUNIT_EXPECT_FALSE(test, kvm_migration_ready);
+	kvm_migration_allow(m);
+	KUNIT_EXPECT_FALSE(test, m->ready);
 	KUNIT_EXPECT_EQ(test, host.nr_writes, 1);
-
-	kvm_restore_migration_control();
-	KUNIT_EXPECT_EQ(test, host.nr_writes, 1);
-	leave_host(test);
 }
 
-/* kvm_arch_para_features() is not exported. */
-static bool is_offered(void)
-{
-	u32 base = cpuid_base_hypervisor(KVM_SIGNATURE, 0);
-
-	return cpuid_eax(base | KVM_CPUID_FEATURES) & BIT(KVM_FEATURE_MIGRATION_CONTROL);
-}
-
-/* Cleared even if it was not this kernel that set it, and not restored. */
+/* Whoever has set it, and nothing allows it again. */
 static void forbidden_test(struct kunit *test)
 {
 	struct host host = { .value = KVM_MIGRATION_READY };
-	int expected;
+	struct kvm_migration *m = use_host(test, &host);
 
-	if (!kvm_para_available())
-		kunit_skip(test, "not a KVM guest");
+	kvm_migration_forbid(m);
+	KUNIT_EXPECT_EQ(test, host.nr_writes, 1);
+	KUNIT_EXPECT_EQ(test, host.value, 0);
 
-	expected = is_offered();
-	use_host(test, &host);
-	kvm_migration_ready = false;
-	kvm_forbid_migration();
-	KUNIT_EXPECT_EQ(test, host.nr_writes, expected);
-	KUNIT_EXPECT_EQ(test, host.value, expected ? 0 : KVM_MIGRATION_READY);
-
-	kvm_migration_ready = true;
-	kvm_forbid_migration();
-	KUNIT_EXPECT_FALSE(test, kvm_migration_ready);
-	KUNIT_EXPECT_EQ(test, host.nr_writes, 2 * expected);
-
-	kvm_restore_migration_control();
-	KUNIT_EXPECT_EQ(test, host.nr_writes, 2 * expected);
-	leave_host(test);
+	kvm_migration_allow(m);
+	KUNIT_EXPECT_FALSE(test, m->ready);
+	KUNIT_EXPECT_EQ(test, host.nr_writes, 1);
 }
 
-/* For a test that watches from outside what a guest does which is ready. */
-static void declare_ready_test(struct kunit *test)
+/* While the guest's kernel waits for the firmware, another CPU's report fails. */
+static efi_status_t get_variable_slowly(efi_char16_t *name, efi_guid_t *vendor, u32 *attributes,
+					unsigned long *size, void *data)
 {
-	if (!declare_ready)
-		kunit_skip(test, "not asked for");
-	kvm_allow_migration();
-	KUNIT_EXPECT_TRUE(test, kvm_migration_ready);
+	struct kunit *test = kunit_get_current_test();
+	struct host *host = test->priv;
+
+	kvm_migration_forbid(&host->m);
+	*size = consent.size;
+	*attributes = consent.attributes;
+	*(u8 *)data = consent.value;
+	return EFI_SUCCESS;
 }
+
+static void report_fails_late_test(struct kunit *test)
+{
+	struct host host = {};
+	struct kvm_migration *m = use_host(test, &host);
+
+	KUNIT_EXPECT_NULL(test, kvm_firmware_refuses_migration(get_variable_slowly));
+	kvm_migration_allow(m);
+	KUNIT_EXPECT_FALSE(test, m->ready);
+	KUNIT_EXPECT_EQ(test, host.nr_writes, 1);
+	KUNIT_EXPECT_EQ(test, host.value, 0);
+}
+
+struct guest {
+	const char *desc;
+	bool sev;
+	bool snp;
+	u32 features;
+	bool reports;
+};
+
+#define BOTH	(BIT(KVM_FEATURE_HC_MAP_GPA_RANGE) | BIT(KVM_FEATURE_MIGRATION_CONTROL))
+
+static const struct guest guests[] = {
+	{ "SEV", .sev = true, .features = BOTH, .reports = true },
+	{ "SEV, other features", .sev = true, .features = ~0u, .reports = true },
+	{ "SNP", .sev = true, .snp = true, .features = BOTH },
+	{ "neither, e.g. TDX", .features = BOTH },
+	{ "nothing offered", .sev = true },
+	{ "no hypercall", .sev = true, .features = (u32)~BIT(KVM_FEATURE_HC_MAP_GPA_RANGE) },
+	{ "no migration control", .sev = true,
+	  .features = (u32)~BIT(KVM_FEATURE_MIGRATION_CONTROL) },
+};
+
+static void reports_test(struct kunit *test)
+{
+	const struct guest *guest = test->param_value;
+
+	KUNIT_EXPECT_EQ(test, kvm_guest_reports(guest->sev, guest->snp, guest->features),
+			guest->reports);
+}
+
+KUNIT_ARRAY_PARAM_DESC(guest, guests, desc);
 
 static struct kunit_case kvm_migration_test_cases[] = {
+	KUNIT_CASE_PARAM(reports_test, guest_gen_params),
 	KUNIT_CASE_PARAM(firmware_test, variable_gen_params),
+	KUNIT_CASE(started_how_test),
 	KUNIT_CASE(this_firmware_test),
-	KUNIT_CASE(allowed_and_restored_test),
+	KUNIT_CASE(allowed_test),
 	KUNIT_CASE(refused_test),
 	KUNIT_CASE(forbidden_test),
-	KUNIT_CASE(declare_ready_test),
+	KUNIT_CASE(report_fails_late_test),
 	{}
 };
 
@@ -228,5 +254,4 @@ static struct kunit_suite kvm_migration_test_suite = {
 kunit_test_suite(kvm_migration_test_suite);
 
 MODULE_DESCRIPTION("KUnit tests of migration control of a KVM guest");
-MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
 MODULE_LICENSE("GPL");

@@ -3,9 +3,8 @@
  * KUnit tests of the report that a range was encrypted or decrypted: a range of
  * made-up mappings goes in, the pages that the host is told about come out.
  */
-#include <kunit/static_stub.h>
+#include <kunit/test-bug.h>
 #include <kunit/test.h>
-#include <linux/cc_platform.h>
 #include <linux/mm.h>
 #include <linux/sizes.h>
 
@@ -19,8 +18,6 @@ struct mapping {
 	unsigned long vaddr;
 	unsigned long pfn;
 	unsigned int level;
-	bool shared;
-	bool absent;
 };
 
 struct report {
@@ -132,35 +129,6 @@ static const struct enc_dec_case cases[] = {
 	},
 };
 
-static const struct enc_dec_case shared_cases[] = {
-	{
-		.name = "nothing shared",
-		.vaddr = SZ_2M, .size = SZ_4M,
-		.mappings = { { SZ_2M, 512, PG_LEVEL_2M }, { SZ_4M, 1024, PG_LEVEL_2M } },
-	}, {
-		.name = "a shared run across sizes",
-		.vaddr = SZ_2M, .size = 3 * SZ_2M,
-		.mappings = {
-			{ SZ_2M, 512, PG_LEVEL_2M },
-			{ SZ_4M, 1024, PG_LEVEL_2M, .shared = true },
-			{ 3 * SZ_2M, 1536, PG_LEVEL_4K, .shared = true },
-			{ 3 * SZ_2M + SZ_4K, 1537, PG_LEVEL_4K, .shared = true },
-			{ 3 * SZ_2M + 2 * SZ_4K, 1538, PG_LEVEL_4K },
-			{ 3 * SZ_2M + 3 * SZ_4K, 1539, PG_LEVEL_4K, .shared = true },
-			{ 3 * SZ_2M, 0, PG_LEVEL_2M, .absent = true },
-		},
-		.reports = { { 1024, 514 }, { 1539, 1 } },
-	}, {
-		.name = "a hole that begins before the range",
-		.vaddr = SZ_1G + SZ_2M, .size = SZ_1G,
-		.mappings = {
-			{ SZ_1G, 0, PG_LEVEL_1G, .absent = true },
-			{ SZ_2G, 512, PG_LEVEL_2M, .shared = true },
-		},
-		.reports = { { 512, 512 } },
-	},
-};
-
 #define HIGH	0xffff888000000000ul
 
 /* As many pages as do not fit into an int if they are counted in bytes. */
@@ -194,26 +162,12 @@ static pte_t *lookup(unsigned long vaddr, unsigned int *level)
 		if (vaddr - map->vaddr >= page_level_size(map->level))
 			continue;
 		*level = map->level;
-		if (map->absent)
-			return NULL;
 		guest->kpte = pfn_pte(map->pfn, PAGE_KERNEL);
 		if (map->level > PG_LEVEL_4K)
 			guest->kpte = pte_mkhuge(guest->kpte);
 		return &guest->kpte;
 	}
 	return NULL;
-}
-
-static bool is_shared(pte_t pte)
-{
-	struct guest *guest = kunit_get_current_test()->priv;
-	const struct mapping *map;
-
-	for (map = guest->tc->mappings; map->level; map++) {
-		if (!map->absent && map->pfn == pte_pfn(pte))
-			return map->shared;
-	}
-	return false;
 }
 
 static void notify(unsigned long pfn, int npages, bool enc)
@@ -226,23 +180,8 @@ static void notify(unsigned long pfn, int npages, bool enc)
 	guest->enc = enc;
 }
 
-static void report_by_size(const struct enc_dec_case *tc, bool enc)
-{
-	enc_dec_hypercall(tc->vaddr, tc->size, enc);
-}
-
-static void report_by_count(const struct enc_dec_case *tc, bool enc)
-{
-	amd_enc_status_change_finish(tc->vaddr, tc->size / SZ_4K, enc);
-}
-
-static void report_shared(const struct enc_dec_case *tc, bool enc)
-{
-	enc_dec_report_shared(tc->vaddr, tc->vaddr + tc->size);
-}
-
 static void report_range(struct kunit *test, const struct enc_dec_case *tc,
-			 void (*report)(const struct enc_dec_case *tc, bool enc), bool enc)
+			 unsigned long size, bool enc)
 {
 	struct guest guest = { .tc = tc, .enc = enc };
 	int i, expected = 0;
@@ -251,13 +190,7 @@ static void report_range(struct kunit *test, const struct enc_dec_case *tc,
 		expected++;
 
 	test->priv = &guest;
-	kunit_activate_static_stub(test, enc_dec_lookup, lookup);
-	kunit_activate_static_stub(test, enc_dec_is_shared, is_shared);
-	kunit_activate_static_stub(test, enc_dec_notify, notify);
-	report(tc, enc);
-	kunit_deactivate_static_stub(test, enc_dec_notify);
-	kunit_deactivate_static_stub(test, enc_dec_is_shared);
-	kunit_deactivate_static_stub(test, enc_dec_lookup);
+	enc_dec_report(tc->vaddr, size, enc, lookup, notify);
 
 	KUNIT_EXPECT_LE_MSG(test, guest.nr_lookups, MAX_LOOKUPS, "it does not end");
 	KUNIT_EXPECT_EQ(test, guest.enc, enc);
@@ -270,34 +203,29 @@ static void report_range(struct kunit *test, const struct enc_dec_case *tc,
 
 static void encrypted_range_test(struct kunit *test)
 {
-	report_range(test, test->param_value, report_by_size, true);
+	const struct enc_dec_case *tc = test->param_value;
+
+	report_range(test, tc, tc->size, true);
 }
 
 static void decrypted_range_test(struct kunit *test)
 {
-	report_range(test, test->param_value, report_by_size, false);
+	const struct enc_dec_case *tc = test->param_value;
+
+	report_range(test, tc, tc->size, false);
 }
 
 static void many_pages_test(struct kunit *test)
 {
-	if (cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
-		kunit_skip(test, "a host with SME reports nothing");
-	report_range(test, &many_pages, report_by_count, false);
-}
-
-static void shared_pages_test(struct kunit *test)
-{
-	report_range(test, test->param_value, report_shared, false);
+	report_range(test, &many_pages, enc_dec_size(many_pages.size / SZ_4K), false);
 }
 
 KUNIT_ARRAY_PARAM_DESC(enc_dec, cases, name);
-KUNIT_ARRAY_PARAM_DESC(shared, shared_cases, name);
 
 static struct kunit_case enc_dec_test_cases[] = {
 	KUNIT_CASE_PARAM(encrypted_range_test, enc_dec_gen_params),
 	KUNIT_CASE_PARAM(decrypted_range_test, enc_dec_gen_params),
 	KUNIT_CASE(many_pages_test),
-	KUNIT_CASE_PARAM(shared_pages_test, shared_gen_params),
 	{}
 };
 
@@ -309,5 +237,4 @@ static struct kunit_suite enc_dec_test_suite = {
 kunit_test_suite(enc_dec_test_suite);
 
 MODULE_DESCRIPTION("KUnit tests of SEV page encryption status");
-MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
 MODULE_LICENSE("GPL");

@@ -4,10 +4,9 @@
  *
  * The guest takes CPU 1 offline and online, hibernates up to where the last CPU
  * is suspended, starts another kernel by kexec, crashes, and reboots.  None but
- * the last three may clear the MSR, each once.
+ * the last four may clear the MSR, each once.
  *
- * Only an SEV guest allows its migration by itself.  Another one is made to,
- * with -m, by the parameter of the module kvm_migration_test.
+ * Only an SEV guest sets it, see sev_guest_test.c.
  */
 #include <linux/kvm_para.h>
 
@@ -43,8 +42,6 @@ static const struct linux_guest_option own_options[] = {
 static struct linux_guest_options options = {
 	.own = own_options,
 	.nr_own = ARRAY_SIZE(own_options),
-	.max_modules = 1,
-	.module_help = "kvm_migration_test.ko, which allows the guest's migration",
 	.seconds = 110,
 };
 
@@ -62,11 +59,10 @@ struct watch {
 	int nr_writes;
 };
 
-/* How often 0 and KVM_MIGRATION_READY are written in one step. */
+/* How often 0 is written in one step. */
 struct expected {
 	const char *step;
 	int cleared;
-	int ready;
 };
 
 struct scenario {
@@ -74,7 +70,6 @@ struct scenario {
 	const char *steps;
 	bool absent;		/* in CPUID */
 	bool refuse;
-	bool ready;		/* needs the module */
 	bool crashes;
 	const char *says;
 	struct expected expected[8];
@@ -86,15 +81,9 @@ static const struct scenario scenarios[] = {
 	{
 		.name = "never allowed",
 		.steps = "offline online hibernate kexec",
-		.expected = { { "kexec", 1 }, { "reboot", 1 } },
+		.expected = { { "hibernate", 1 }, { "kexec", 1 }, { "reboot", 1 } },
 		.defective = { { "offline", 1 }, { "hibernate", 2 }, { "kexec", 2 },
 			       { "reboot", 2 } },
-	}, {
-		.name = "allowed",
-		.steps = "offline online hibernate kexec",
-		.ready = true,
-		.expected = { { "boot", 0, 1 }, { "hibernate", 1, 1 }, { "kexec", 1 },
-			      { "reboot", 1 } },
 	}, {
 		.name = "crash",
 		.steps = "crash",
@@ -173,8 +162,8 @@ static void watch_msr(struct kvm_vm *vm)
 
 static struct linux_guest *create_guest(struct watch *watch, const struct scenario *scenario)
 {
-	char cmdline[512] = CMDLINE, init[PATH_MAX], name[64];
-	struct linux_guest_file files[3];
+	char cmdline[512] = CMDLINE, init[PATH_MAX];
+	struct linux_guest_file files[2];
 	struct linux_guest_params params = {
 		.kernel = options.kernel,
 		.cmdline = cmdline,
@@ -189,12 +178,6 @@ static struct linux_guest *create_guest(struct watch *watch, const struct scenar
 	files[params.nr_files++] = (struct linux_guest_file){ "init", init, .mode = 0755 };
 	files[params.nr_files++] =
 		(struct linux_guest_file){ "kernel", options.kernel, .mode = 0644 };
-	if (scenario->ready) {
-		strcpy(name, "modules/kvm_migration_test.ko");
-		files[params.nr_files++] =
-			(struct linux_guest_file){ name, options.modules[0], .mode = 0644 };
-		strcat(cmdline, "kvm_migration_test.ko,declare_ready=1 ");
-	}
 	strcat(cmdline, scenario->steps);
 
 	guest = linux_guest_create(&params);
@@ -226,12 +209,10 @@ static void check_writes(const struct scenario *scenario, const struct watch *wa
 
 	for (; expected->step; expected++) {
 		int cleared = count_writes(watch, expected->step, 0);
-		int ready = count_writes(watch, expected->step, KVM_MIGRATION_READY);
 
-		expect(cleared == expected->cleared && ready == expected->ready,
-		       "%s: cleared %d times for %d, set %d times for %d", expected->step,
-		       cleared, expected->cleared, ready, expected->ready);
-		nr_expected += expected->cleared + expected->ready;
+		expect(cleared == expected->cleared, "%s: cleared %d times for %d",
+		       expected->step, cleared, expected->cleared);
+		nr_expected += expected->cleared;
 	}
 	expect(watch->nr_writes == nr_expected, "%d writes for %d", watch->nr_writes, nr_expected);
 	for (i = 0; i < watch->nr_writes && nr_failed; i++)
@@ -244,7 +225,6 @@ static bool boot(const struct scenario *scenario)
 	bool restarts = scenario->crashes || strstr(scenario->steps, "kexec");
 	struct watch watch = { .refuse = scenario->refuse, .step = "boot" };
 	struct linux_guest *guest;
-	struct linux_guest_ktap ktap;
 	enum linux_guest_end end;
 	const char *splat;
 
@@ -264,12 +244,6 @@ static bool boot(const struct scenario *scenario)
 	expect(scenario->crashes || !splat, "the guest's kernel says: %s", splat);
 	expect(!scenario->says || linux_guest_count(guest, scenario->says) == 1,
 	       "not one line '%s'", scenario->says);
-	if (scenario->ready) {
-		ktap = linux_guest_ktap(guest, "kvm_migration");
-		expect(ktap.status == LINUX_GUEST_KTAP_PASSED && ktap.nr_passed,
-		       "suite kvm_migration: status %d, %d passed, %d failed, %d skipped",
-		       ktap.status, ktap.nr_passed, ktap.nr_failed, ktap.nr_skipped);
-	}
 	check_writes(scenario, &watch);
 
 	if (nr_failed)
@@ -300,11 +274,7 @@ int main(int argc, char *argv[])
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++) {
 		const struct scenario *scenario = &scenarios[i];
 
-		if (!is_wanted(scenario))
-			continue;
-		if (scenario->ready && !options.nr_modules)
-			ksft_test_result_skip("%s: no module\n", scenario->name);
-		else
+		if (is_wanted(scenario))
 			ksft_test_result(boot(scenario), "%s\n", scenario->name);
 	}
 	ksft_finished();

@@ -4,6 +4,7 @@
  * says it shares with the pages that it does share, by its own page tables.
  */
 #include <linux/bitmap.h>
+#include <linux/kvm_para.h>
 #include <time.h>
 
 #include "expect.h"
@@ -11,6 +12,7 @@
 #include "linux_guest_options.h"
 #include "linux_guest_sev.h"
 #include "linux_guest_virtio.h"
+#include "processor.h"
 #include "test_util.h"
 
 /* For two kernels and a swiotlb. */
@@ -26,6 +28,12 @@
 #define SPARE_MEMSLOT		(LINUX_GUEST_MEMSLOT + 1)
 #define SPARE_GPA		SZ_4G
 
+/* How often the host is busy before it takes a request. */
+#define NR_BUSY			5
+
+/* Linux gives up a request after so many repetitions. */
+#define NR_RETRIES		10000
+
 #define NR_BENCH_BOOTS		3
 
 #define STRESS			"mem_encrypt_stress.ko"
@@ -33,7 +41,8 @@
 static bool defective, bench;
 
 static const struct linux_guest_option own_options[] = {
-	{ 'd', &defective, .help = "the kernel reports page by page; only boot it" },
+	{ 'd', &defective,
+	  .help = "the kernel reports page by page, and what it shares as private; only boot it" },
 	{ 'b', &bench,
 	  .help = "no test, but how long plain and SEV guests take to boot, in ns" },
 };
@@ -55,6 +64,10 @@ struct scenario {
 	bool stress;		/* needs the module */
 	bool drop;
 	bool host_stress;
+	bool busy;
+	bool always_busy;
+	int nr_kept;		/* kernels that do not allow the migration */
+	int nr_cleared;		/* by other steps than the start and the end of a kernel */
 	const char *says;
 };
 
@@ -79,6 +92,43 @@ static const struct scenario scenarios[] = {
 		.cmdline = "swiotlb=force retain_initrd nox2apic " LINUX_GUEST_DISK_CMDLINE
 			   "-- disk kexec",
 		.nr_kernels = 2,
+		/* The second one cannot know that there is no EFI firmware. */
+		.nr_kept = 1,
+		.says = "no live migration: kexec has not passed on",
+	}, {
+		.name = "hibernation, without an image",
+		.nr_vcpus = 2,
+		.cmdline = "-- offline online hibernate",
+		.nr_kernels = 1,
+		.nr_cleared = 1,
+	}, {
+		/* The low memory that the library makes ends within a page as well. */
+		.name = "memory that does not end with a page",
+		.nr_vcpus = 1,
+		.cmdline = "memmap=1K$0xc000200 --",
+		.nr_kernels = 1,
+	}, {
+		.name = "nopat",
+		.nr_vcpus = 1,
+		.cmdline = "nopat --",
+		.nr_kernels = 1,
+		.says = "nopat is ignored, SEV guests need PAT",
+	}, {
+		.name = "a busy host",
+		.nr_vcpus = 1,
+		.cmdline = "--",
+		.nr_kernels = 1,
+		.busy = true,
+	}, {
+		.name = "a host that is always busy",
+		.nr_vcpus = 1,
+		.cmdline = "--",
+		.nr_kernels = 1,
+		.busy = true,
+		.always_busy = true,
+		.nr_kept = 1,
+		.nr_cleared = 1,
+		.says = "host does not take the encryption status of pages",
 	}, {
 		.name = "a request is dropped",
 		.nr_vcpus = 1,
@@ -111,6 +161,11 @@ struct watch {
 	int nr_dropped;
 	int nr_noticed;
 	int nr_host_rounds;
+
+	int nr_busy;
+
+	int nr_too_ready;		/* requests while an earlier kernel's consent stands */
+	u64 nr_lost;			/* pages in use as shared, reported as private */
 };
 
 /* The vCPU whose exit this thread handles. */
@@ -120,6 +175,8 @@ static void compare(struct watch *watch, const char *when)
 {
 	struct linux_guest_sev_diff diff;
 
+	if (watch->scenario->always_busy)
+		return;
 	diff = linux_guest_sev_compare(watch->sev, this_vcpu, 0, 0);
 	expect(diff.nr_shared && !diff.nr_missing && !diff.nr_stale,
 	       "%s: of %lu shared pages %lu weren't reported, %lu are private by now, from 0x%lx",
@@ -198,9 +255,31 @@ static bool watch_request(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u6
 
 	memcpy(&patched, linux_guest_kernel_hva(sev->guest, watch->patched_gva), sizeof(int));
 	watch->nr_early += !patched;
+	if (!sev->nr_ready && vcpu_get_msr(vcpu, MSR_KVM_MIGRATION_CONTROL))
+		watch->nr_too_ready++;
+	if (private)
+		watch->nr_lost += linux_guest_sev_nr_shared(sev, vcpu, gpa, size);
 	if (watch->scenario->drop && changes_list(sev, gpa, size, private))
 		drop_request(watch, gpa, size, private);
 	return true;
+}
+
+/*
+ * What an SEV-ES guest sees that KVM cannot have repeat the hypercall: -EAGAIN, or
+ * EAGAIN as a VMM answers it, which KVM may pass on as it is.
+ */
+static void answer_busy(struct watch *watch, struct kvm_vcpu *vcpu)
+{
+	struct kvm_coco_map_gpa_range *map = (void *)vcpu->run->padding;
+	struct kvm_regs regs;
+
+	map->ret = 0;
+	map->done = map->size;
+	vcpu_run_complete_io(vcpu);
+	vcpu_regs_get(vcpu, &regs);
+	regs.rax = watch->nr_busy & 1 ? EAGAIN : -EAGAIN;
+	vcpu_regs_set(vcpu, &regs);
+	watch->nr_busy++;
 }
 
 static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
@@ -210,6 +289,12 @@ static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	int nr_ready = sev->nr_ready;
 
 	this_vcpu = vcpu;
+	if (watch->scenario->busy && vcpu->run->exit_reason == KVM_EXIT_MAP_GPA_RANGE &&
+	    (watch->scenario->always_busy ||
+	     watch->nr_busy < NR_BUSY * (sev->nr_requests + 1))) {
+		answer_busy(watch, vcpu);
+		return true;
+	}
 	if (!linux_guest_sev_exit(guest, vcpu))
 		return false;
 
@@ -274,6 +359,9 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 	watch->sev = linux_guest_sev_create(&params);
 	watch->sev->private = watch;
 	watch->sev->request = watch_request;
+	/* As if another kernel had run before, and ended without a word to the host. */
+	vcpu_set_msr(watch->sev->guest->vcpus[0], MSR_KVM_MIGRATION_CONTROL,
+		     KVM_MIGRATION_READY);
 	watch->sev->guest->exit = watch_exit;
 	watch->sev->guest->line = watch_line;
 	if (strstr(scenario->cmdline, LINUX_GUEST_DISK_CMDLINE)) {
@@ -289,8 +377,8 @@ static bool boot(const struct scenario *scenario)
 	struct linux_guest *guest;
 	enum linux_guest_end end;
 	const char *splat;
+	int nr_steps, nr_cleared;
 	pthread_t thread;
-	int nr_steps;
 
 	nr_failed = 0;
 	about("%s", scenario->name);
@@ -321,13 +409,28 @@ static bool boot(const struct scenario *scenario)
 	expect(!splat, "the guest's kernel says: %s", splat);
 	expect(!scenario->says ||
 	       (linux_guest_count(guest, scenario->says) == 1 &&
-		linux_guest_find(guest, " rounds, 0 errors")), "not one line '%s'", scenario->says);
+		(!scenario->stress || linux_guest_find(guest, " rounds, 0 errors"))),
+	       "not one line '%s'", scenario->says);
 
-	expect(watch->nr_early, "no request before alternatives were applied");
-	expect(sev->nr_ready == scenario->nr_kernels && sev->nr_cleared == scenario->nr_kernels &&
-	       sev->m.state == MIGRATION_WITHDRAWN,
-	       "migration was allowed %d times and withdrawn %d times", sev->nr_ready,
-	       sev->nr_cleared);
+	expect(watch->nr_early || scenario->always_busy,
+	       "no request before alternatives were applied");
+	expect(!watch->nr_too_ready == !defective,
+	       "%d requests while the migration is allowed by an earlier kernel",
+	       watch->nr_too_ready);
+	/* A host that discards what becomes private loses them. */
+	expect(!watch->nr_lost == !defective, "%lu shared pages were reported as private",
+	       watch->nr_lost);
+	nr_cleared = (defective ? 1 : 2) * scenario->nr_kernels + scenario->nr_cleared;
+	expect(sev->nr_ready == scenario->nr_kernels - scenario->nr_kept &&
+	       sev->nr_cleared == nr_cleared && sev->m.state != MIGRATION_READY,
+	       "migration was allowed %d times and withdrawn %d times, for %d", sev->nr_ready,
+	       sev->nr_cleared, nr_cleared);
+	if (scenario->busy)
+		expect(scenario->always_busy ? watch->nr_busy > NR_RETRIES &&
+					       watch->nr_busy < NR_RETRIES + 60 :
+					       watch->nr_busy == NR_BUSY * sev->nr_requests,
+		       "the host was busy %d times for %d requests", watch->nr_busy,
+		       sev->nr_requests);
 	if (scenario->drop)
 		expect(watch->nr_dropped >= NR_DROPPED && watch->nr_noticed == watch->nr_dropped,
 		       "of %d requests that were dropped, %d were noticed", watch->nr_dropped,

@@ -76,4 +76,8 @@ bool linux_guest_sev_is_shared(struct linux_guest *guest, u64 gpa, u64 size);
 struct linux_guest_sev_diff linux_guest_sev_compare(struct linux_guest_sev *sev,
 						    struct kvm_vcpu *vcpu, u64 gpa, u64 size);
 
+/* How many pages of a range @vcpu can access without the C-bit.  As above. */
+u64 linux_guest_sev_nr_shared(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u64 gpa,
+			      u64 size);
+
 #endif /* SELFTEST_KVM_LINUX_GUEST_SEV_H */

@@ -104,6 +104,18 @@ struct linux_guest_sev_diff linux_guest_sev_compare(struct linux_guest_sev *sev,
 	return diff;
 }
 
+u64 linux_guest_sev_nr_shared(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u64 gpa,
+			      u64 size)
+{
+	u64 page, nr_shared = 0, nr_pages = sev->guest->mem_size / SZ_4K;
+
+	bitmap_zero(sev->bitmap, nr_pages);
+	walk_vcpu(sev, vcpu, sev->bitmap);
+	for (page = gpa / SZ_4K; page < nr_pages && page < (gpa + size) / SZ_4K; page++)
+		nr_shared += test_bit(page, sev->bitmap);
+	return nr_shared;
+}
+
 bool linux_guest_sev_is_shared(struct linux_guest *guest, u64 gpa, u64 size)
 {
 	struct linux_guest_sev *sev = guest->private;
