@@ -289,7 +289,7 @@ static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	int nr_ready = sev->nr_ready;
 
 	this_vcpu = vcpu;
-	if (watch->scenario->busy && vcpu->run->exit_reason == KVM_EXIT_MAP_GPA_RANGE &&
+	if (watch->scenario->busy && vcpu->run->exit_reason == KVM_EXIT_COCO_MAP_GPA_RANGE &&
 	    (watch->scenario->always_busy ||
 	     watch->nr_busy < NR_BUSY * (sev->nr_requests + 1))) {
 		answer_busy(watch, vcpu);
