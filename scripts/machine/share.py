@@ -27,7 +27,11 @@ class Share:
         Of the time between two looks that is lost which the one of its threads that waited
         longest has waited.  Who sleeps waits for no CPU: a machine that hangs loses nothing."""
         now, waits = self.clock(), {}
-        for path in self.threads.glob("*/schedstat"):
+        try:
+            paths = list(self.threads.glob("*/schedstat"))
+        except OSError:                         # the machine has ended
+            paths = []
+        for path in paths:
             try:
                 waits[path.parent.name] = int(path.read_text().split()[1]) / 1e9
             except (OSError, IndexError):       # the thread has ended

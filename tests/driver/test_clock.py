@@ -103,6 +103,10 @@ class Limits(unittest.TestCase):
         path.write_text("")
         self.assertAlmostEqual(self.after(3), 6)
 
+    def test_a_machine_that_ends_while_it_is_looked_at(self):
+        with unittest.mock.patch.object(Path, "glob", side_effect=FileNotFoundError):
+            self.assertAlmostEqual(self.after(3), 3)
+
     def test_a_limit_and_the_last_resort(self):
         self.after(19, t1=10)
         self.assertFalse(self.share.is_over(10))
