@@ -6,7 +6,7 @@
  * cycles of a real TSC, in a guest of the KVM that runs there.
  *
  *  patched	kvm_hypercall0(), once alternatives have been applied
- *  early	what it is before: kvm_early_hypercall(), which only the series has
+ *  early	what it does before in the series: it tests two bits of boot_cpu_data
  *  bare	the right instruction: what the base has for SEV guests before they are
  *  fixup	the other vendor's instruction: what the base has for all other guests
  *		of AMD hosts before they are.  KVM takes the #UD and writes the right
@@ -16,8 +16,6 @@
 #include <linux/module.h>
 #include <linux/sort.h>
 #include <asm/tsc.h>
-
-#include "lookup.h"
 
 #define CALLS	512
 
@@ -39,11 +37,10 @@ static void report(const char *what)
 }
 
 /*
- * Call @function, with @code, if any, written over its beginning before each call.
+ * Call @function, with @code written over its beginning before each call.
  *
- * KVM may walk the guest's page tables to skip or to fix the instruction, so that
- * what is compared must be mapped alike.  As kvm_early_hypercall() is part of the
- * kernel, so is @function.
+ * @function is part of the kernel, as KVM may walk the guest's page tables to skip
+ * or to fix the instruction.
  */
 static void measure(const char *what, void *function, const u8 *code)
 {
@@ -55,8 +52,7 @@ static void measure(const char *what, void *function, const u8 *code)
 	for (i = 0; i < CALLS; i++) {
 		long nr = KVM_HC_VAPIC_POLL_IRQ;
 
-		if (code)
-			memcpy(function, code, sizeof(saved));
+		memcpy(function, code, sizeof(saved));
 		start = rdtsc_ordered();
 		asm volatile("call *%[function]"
 			     : "+a"(nr), ASM_CALL_CONSTRAINT
@@ -66,20 +62,29 @@ static void measure(const char *what, void *function, const u8 *code)
 		if (nr)
 			pr_err("hypercall_%s: %ld\n", what, nr);
 	}
-	if (code)
-		memcpy(function, saved, sizeof(saved));
+	memcpy(function, saved, sizeof(saved));
 	report(what);
+}
+
+static long early_hypercall0(unsigned int nr)
+{
+	long ret = -KVM_ENOSYS;
+
+	if (boot_cpu_has(X86_FEATURE_TDX_GUEST))
+		return ret;
+	if (boot_cpu_has(X86_FEATURE_VMMCALL))
+		asm volatile("vmmcall" : "=a"(ret) : "a"(nr) : "memory");
+	else
+		asm volatile("vmcall" : "=a"(ret) : "a"(nr) : "memory");
+	return ret;
 }
 
 static int __init hypercall_bench_init(void)
 {
 	bool amd = boot_cpu_has(X86_FEATURE_VMMCALL);
 	u64 start;
-	void *early;
-	int i, ret = find_lookup();
+	int i;
 
-	if (ret)
-		return ret;
 	if (!kvm_para_available())
 		return -ENODEV;
 
@@ -95,9 +100,13 @@ static int __init hypercall_bench_init(void)
 	}
 	report("patched");
 
-	early = (void *)lookup("kvm_early_hypercall");
-	if (early)
-		measure("early", early, NULL);
+	for (i = 0; i < CALLS; i++) {
+		start = rdtsc_ordered();
+		early_hypercall0(KVM_HC_VAPIC_POLL_IRQ);
+		counts[i] = rdtsc_ordered() - start;
+	}
+	report("early");
+
 	/* Nobody else calls it meanwhile, and rodata=off makes it writable. */
 	measure("bare", dump_stack, amd ? vmmcall : vmcall);
 	measure("fixup", dump_stack, amd ? vmcall : vmmcall);

@@ -6,11 +6,10 @@
  * instruction (KVM_X86_QUIRK_FIX_HYPERCALL_INSN), as it cannot rescue encrypted
  * guests either: one wrong instruction kills the guest.
  *
- * With CONFIG_KVM_GUEST_HYPERCALL_KUNIT_TEST the guest sends a known sequence of
- * requests before it has applied alternatives, to be compared with what arrives,
- * and its KUnit suites tell what it got back.  A guest of any other kernel is
- * made to call: it is stopped when it prints its first character and sent to a
- * call site (-s).
+ * A plain guest makes no hypercall before it has applied alternatives.  So it is
+ * stopped when it prints its first character, and made to call the function by
+ * which SEV guests report pages, with the arguments of a C function.  What arrives
+ * is compared with them; then the guest boots on.
  */
 #include <linux/kvm_para.h>
 
@@ -27,7 +26,17 @@
 
 #define KVM_CPUID_FEATURES_LEAF	(KVM_CPUID_SIGNATURE + 1)
 
-/* As in arch/x86/kernel/kvm_hypercall_early.c. */
+#define SEV_LEAF		0x8000001f
+#define SEV_LEAF_EAX		(BIT(X86_FEATURE_SEV.bit) | BIT(X86_FEATURE_SEV_ES.bit) | \
+				 BIT(X86_FEATURE_SEV_SNP.bit))
+
+/* enum cc_vendor in arch/x86/include/asm/coco.h */
+#define CC_VENDOR_INTEL		2
+
+/* What kvm_send_ipi_mask() is to send, to CPU 0. */
+#define IPI_VECTOR		0xf0
+
+/* What the guest is made to report, in this order. */
 static const struct {
 	u64 gpa;
 	u64 npages;
@@ -36,16 +45,15 @@ static const struct {
 	{ 0x1000,		1,		KVM_MAP_GPA_RANGE_ENCRYPTED },
 	{ 0x200000,		0x200,		KVM_MAP_GPA_RANGE_DECRYPTED },
 	{ 0x40000000,		0x40000,	KVM_MAP_GPA_RANGE_ENCRYPTED },
-	{ 0x123456789000,	0x100000001,	KVM_MAP_GPA_RANGE_DECRYPTED },
+	{ 0x123456789000,	INT_MAX,	KVM_MAP_GPA_RANGE_DECRYPTED },
 };
 
-static bool quick, injected_only, dies;
+static bool quick, dies;
 static const char *show;
 
 static const struct linux_guest_option own_options[] = {
 	{ 'q', &quick, .help = "only boot with one and two vCPUs, on a host as it should be" },
-	{ 'i', &injected_only, .help = "only execute the kernel's own call site early" },
-	{ 'd', &dies, .help = "as -i, and the guest must die of it" },
+	{ 'd', &dies, .help = "only send an IPI early, by VMCALL, and the guest must die of it" },
 	{ 'b', .text = &show, .arg = "TEXT",
 	  .help = "only boot and print the lines of the console with TEXT" },
 };
@@ -65,15 +73,30 @@ struct call {
 	u64 flags;
 };
 
+/* A function of the guest's kernel and its arguments. */
+struct early_call {
+	u64 function;
+	u64 args[3];
+};
+
 /* What a scenario's guest did, and what it is made to do. */
 struct watch {
 	struct call calls[MAX_CALLS];
 	int nr_calls;
 
-	/* For a guest that is sent to a call site. */
-	bool send;
-	u64 site;
+	/* Functions to be called before alternatives are applied. */
+	struct early_call early[ARRAY_SIZE(early_ranges)];
+	int nr_early, nr_started, nr_returned;
 	int alternatives_patched;
+
+	/* The guest when it first printed, where, and its stack after a call. */
+	bool has_printed;
+	struct kvm_regs regs;
+	u64 out;
+	u64 rsp;
+
+	/* To be written to the guest's cc_vendor then, or 0. */
+	u32 cc_vendor;
 };
 
 /* There is no KVM to be found. */
@@ -87,10 +110,11 @@ static void hide_kvm(struct kvm_vcpu *vcpu)
 	vcpu_set_cpuid(vcpu);
 }
 
+/* All that SEV guests look at before they report pages. */
 static void offer_exit(struct kvm_vcpu *vcpu)
 {
 	vcpu_get_cpuid_entry(vcpu, KVM_CPUID_FEATURES_LEAF)->eax |=
-		BIT(KVM_FEATURE_HC_MAP_GPA_RANGE);
+		BIT(KVM_FEATURE_HC_MAP_GPA_RANGE) | BIT(KVM_FEATURE_MIGRATION_CONTROL);
 	vcpu_set_cpuid(vcpu);
 }
 
@@ -135,6 +159,18 @@ static void be_centaur(struct kvm_vcpu *vcpu)
 	set_vendor(vcpu, "CentaurHauls", 7);
 }
 
+/* What KVM says that it supports of SEV; returns what it has said before. */
+static u32 set_supported_sev(u32 eax)
+{
+	struct kvm_cpuid_entry2 *entry;
+	u32 old;
+
+	entry = (void *)get_cpuid_entry(kvm_get_supported_cpuid(), SEV_LEAF, 0);
+	old = entry->eax;
+	entry->eax = eax;
+	return old;
+}
+
 struct scenario {
 	const char *name;
 	int nr_vcpus;
@@ -145,6 +181,8 @@ struct scenario {
 	bool offers_exit;	/* in CPUID */
 	bool has_exit;
 	bool lies;		/* so that the guest's own tests must fail */
+	bool sev_host;		/* KVM lists SEV for all guests */
+	bool like_tdx;		/* the guest believes to be a TDX guest */
 	bool quick;		/* also run with -q */
 };
 
@@ -154,6 +192,11 @@ static const struct scenario scenarios[] = {
 	{ "no KVM in CPUID", 1, true, true, hide_kvm, .no_kvm = true, .has_exit = true },
 	{ "no features, enforced", 1, true, true, hide_features },
 	{ "an exit that is offered but absent", 1, true, true, .offers_exit = true, .lies = true },
+	{ "a host with SEV", 1, true, false, .sev_host = true,
+	  .offers_exit = true, .has_exit = true },
+	{ "memory encryption like TDX", 1, true, true, NULL,
+	  "Memory Encryption Features active: Intel TDX", .like_tdx = true,
+	  .offers_exit = true, .has_exit = true },
 	{ "Hygon", 1, true, false, be_hygon, "CPU0: Hygon",
 	  .offers_exit = true, .has_exit = true },
 	{ "Zhaoxin", 1, false, true, be_zhaoxin, "CPU0: zhaoxin",
@@ -162,55 +205,74 @@ static const struct scenario scenarios[] = {
 	  .offers_exit = true, .has_exit = true },
 };
 
-/* In @function: what the kernel executes now if it makes a hypercall there. */
-static u64 find_hypercall(struct linux_guest *guest, const char *function)
+static u64 find_symbol(const char *symbol)
 {
-	u64 early = linux_guest_symbol(options.symbols, "kvm_early_hypercall", NULL);
-	u64 end = 0, addr = linux_guest_symbol(options.symbols, function, &end);
-
-	for (; addr && addr + 3 <= end; addr++) {
-		const u8 *insn = linux_guest_kernel_hva(guest, addr);
-		s32 offset;
-
-		memcpy(&offset, insn + 1, sizeof(offset));
-		if (early && insn[0] == 0xe8 && addr + 5 + offset == early)
-			return addr;
-		if (!early && insn[0] == 0x0f && insn[1] == 0x01 &&
-		    (insn[2] == 0xc1 || insn[2] == 0xd9))
-			return addr;
-	}
-	return 0;
+	return linux_guest_symbol(options.symbols, symbol);
 }
 
-/* The kernel sends IPIs by hypercall; an older one may not inline that. */
-static u64 find_call_site(struct linux_guest *guest)
+/* At the first character: alternatives are not applied yet, interrupts are off. */
+static bool begins_to_print(const struct watch *watch, const struct kvm_run *run)
 {
-	u64 site = find_hypercall(guest, "__send_ipi_mask");
-
-	site = site ?: find_hypercall(guest, "kvm_hypercall4");
-	TEST_ASSERT(site, "There is no hypercall in __send_ipi_mask() of %s", options.kernel);
-	return site;
+	return !watch->has_printed && run->io.port == 0x3f8 &&
+	       run->io.direction == KVM_EXIT_IO_OUT;
 }
 
-/* The guest never gets back to what it was printing: one call is all we want. */
-static void send_to_site(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+/* The function that was called has returned to the OUT instruction. */
+static bool has_returned(const struct watch *watch, const struct kvm_regs *regs)
 {
-	u64 patched = linux_guest_symbol(options.symbols, "alternatives_patched", NULL);
+	return watch->nr_returned < watch->nr_started && regs->rip == watch->out &&
+	       regs->rsp == watch->rsp;
+}
+
+static void begin_early_calls(struct linux_guest *guest, struct kvm_vcpu *vcpu,
+			      const struct kvm_regs *regs)
+{
+	u64 patched = find_symbol("alternatives_patched");
+	u64 vendor = find_symbol("cc_vendor");
 	struct watch *watch = guest->private;
-	struct kvm_regs regs;
 
 	memcpy(&watch->alternatives_patched, linux_guest_kernel_hva(guest, patched), sizeof(int));
+	if (watch->cc_vendor)
+		memcpy(linux_guest_kernel_hva(guest, vendor), &watch->cc_vendor, sizeof(u32));
+	watch->has_printed = true;
+	watch->out = regs->rip;
+	watch->rsp = regs->rsp & ~0xful;
+	vcpu_regs_get(vcpu, &watch->regs);
+}
 
-	/* KVM is still to complete the instruction that made this exit. */
-	vcpu_run_complete_io(vcpu);
+/*
+ * Have the guest call functions of its kernel: the registers are set as if the OUT
+ * instruction that prints a character had called them.  When they return there,
+ * which makes another exit, all registers are set as they were.
+ */
+static bool make_early_calls(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+{
+	struct watch *watch = guest->private;
+	const struct early_call *call;
+	struct kvm_regs regs;
+
 	vcpu_regs_get(vcpu, &regs);
-	regs.rip = find_call_site(guest);
-	regs.rax = KVM_HC_MAP_GPA_RANGE;
-	regs.rbx = early_ranges[0].gpa;
-	regs.rcx = early_ranges[0].npages;
-	regs.rdx = early_ranges[0].attrs;
+	if (!begins_to_print(watch, vcpu->run) && !has_returned(watch, &regs))
+		return false;
+
+	/* KVM is still to complete the instruction; its character is lost. */
+	vcpu_run_complete_io(vcpu);
+	if (!watch->has_printed)
+		begin_early_calls(guest, vcpu, &regs);
+	watch->nr_returned = watch->nr_started;
+
+	regs = watch->regs;
+	if (watch->nr_started < watch->nr_early) {
+		call = &watch->early[watch->nr_started++];
+		regs.rsp = watch->rsp - sizeof(watch->out);
+		memcpy(linux_guest_kernel_hva(guest, regs.rsp), &watch->out, sizeof(watch->out));
+		regs.rip = call->function;
+		regs.rdi = call->args[0];
+		regs.rsi = call->args[1];
+		regs.rdx = call->args[2];
+	}
 	vcpu_regs_set(vcpu, &regs);
-	watch->site = regs.rip;
+	return true;
 }
 
 static bool handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
@@ -219,11 +281,8 @@ static bool handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 	struct call *call;
 
-	if (run->exit_reason == KVM_EXIT_IO && watch->send && !watch->site &&
-	    run->io.port == 0x3f8 && run->io.direction == KVM_EXIT_IO_OUT) {
-		send_to_site(guest, vcpu);
-		return true;
-	}
+	if (run->exit_reason == KVM_EXIT_IO)
+		return make_early_calls(guest, vcpu);
 	if (run->exit_reason != KVM_EXIT_HYPERCALL)
 		return false;
 
@@ -235,8 +294,6 @@ static bool handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	}
 	watch->nr_calls++;
 	run->hypercall.ret = 0;
-	if (watch->send)
-		linux_guest_stop(guest, LINUX_GUEST_POWEROFF);
 	return true;
 }
 
@@ -252,6 +309,7 @@ static struct linux_guest *create_guest(struct watch *watch, const struct scenar
 	};
 	struct linux_guest *guest;
 	struct kvm_vcpu *vcpu;
+	u32 sev = 0;
 	int i;
 
 	linux_guest_program(init, sizeof(init), "guest_init");
@@ -267,7 +325,11 @@ static struct linux_guest *create_guest(struct watch *watch, const struct scenar
 			(struct linux_guest_file){ names[i], options.modules[i], .mode = 0644 };
 	}
 
+	if (scenario->sev_host)
+		sev = set_supported_sev(SEV_LEAF_EAX);
 	guest = linux_guest_create(&params);
+	if (scenario->sev_host)
+		set_supported_sev(sev);
 	guest->private = watch;
 	guest->exit = handle_exit;
 	vm_enable_cap(guest->vm, KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_FIX_HYPERCALL_INSN);
@@ -293,14 +355,32 @@ static bool is_early_range(const struct call *call, int i)
 	       call->args[2] == early_ranges[i].attrs;
 }
 
-static void check_calls(const struct scenario *scenario, struct watch *watch)
+/* The function of SEV guests, whose argument is the number of a page. */
+static void report_early_ranges(struct watch *watch)
 {
-	bool expected = scenario->has_exit && !scenario->no_kvm;
+	u64 function = find_symbol("kvm_sev_hc_page_enc_status");
 	int i;
 
-	expect(watch->nr_calls == (expected ? ARRAY_SIZE(early_ranges) : 0),
-	       "%d hypercalls arrived", watch->nr_calls);
-	for (i = 0; i < min_t(int, watch->nr_calls, ARRAY_SIZE(early_ranges)); i++) {
+	TEST_ASSERT(function, "%s cannot report pages", options.kernel);
+	for (i = 0; i < ARRAY_SIZE(early_ranges); i++)
+		watch->early[i] = (struct early_call) {
+			function,
+			{ early_ranges[i].gpa >> PAGE_SHIFT, early_ranges[i].npages,
+			  early_ranges[i].attrs == KVM_MAP_GPA_RANGE_ENCRYPTED }
+		};
+	watch->nr_early = ARRAY_SIZE(early_ranges);
+}
+
+static void check_calls(const struct scenario *scenario, struct watch *watch)
+{
+	int i, expected = scenario->has_exit ? watch->nr_early : 0;
+
+	expect(watch->has_printed && !watch->alternatives_patched,
+	       "alternatives were applied already, or nothing was printed");
+	expect(watch->nr_returned == watch->nr_early, "%d of %d early calls returned",
+	       watch->nr_returned, watch->nr_early);
+	expect(watch->nr_calls == expected, "%d hypercalls arrived", watch->nr_calls);
+	for (i = 0; i < min(watch->nr_calls, expected); i++) {
 		struct call *call = &watch->calls[i];
 
 		expect(is_early_range(call, i),
@@ -309,52 +389,48 @@ static void check_calls(const struct scenario *scenario, struct watch *watch)
 	}
 }
 
-/* Whether the guest has loaded one of these modules, as -m says. */
-static bool has_module(const char *file)
-{
-	int i;
-
-	for (i = 0; i < options.nr_modules; i++) {
-		const char *name = strrchr(options.modules[i], '/');
-
-		if (!strcmp(name ? name + 1 : options.modules[i], file))
-			return true;
-	}
-	return false;
-}
-
 static void check_suites(const struct scenario *scenario, struct linux_guest *guest)
 {
-	struct linux_guest_ktap ktap = linux_guest_ktap(guest, "sev_enc_dec");
+	struct linux_guest_ktap ktap;
 
-	if (has_module("mem_encrypt_amd_test.ko"))
-		expect(ktap.status == LINUX_GUEST_KTAP_PASSED && ktap.nr_passed && !ktap.nr_skipped,
-		       "suite sev_enc_dec: status %d, %d passed, %d failed, %d skipped",
-		       ktap.status, ktap.nr_passed, ktap.nr_failed, ktap.nr_skipped);
+	if (!options.nr_modules)
+		return;
+
+	ktap = linux_guest_ktap(guest, "sev_enc_dec");
+	expect(ktap.status == LINUX_GUEST_KTAP_PASSED && ktap.nr_passed && !ktap.nr_skipped,
+	       "suite sev_enc_dec: status %d, %d passed, %d failed, %d skipped", ktap.status,
+	       ktap.nr_passed, ktap.nr_failed, ktap.nr_skipped);
 
 	ktap = linux_guest_ktap(guest, "kvm_hypercall");
 	if (scenario->lies)
-		expect(ktap.status == LINUX_GUEST_KTAP_FAILED && ktap.nr_failed == 2 &&
-		       ktap.nr_passed == 2, "nothing failed in suite kvm_hypercall");
+		expect(ktap.status == LINUX_GUEST_KTAP_FAILED && ktap.nr_failed == 1 &&
+		       ktap.nr_passed == 1, "nothing failed in suite kvm_hypercall");
 	else
 		expect(ktap.status == LINUX_GUEST_KTAP_PASSED &&
-		       ktap.nr_passed + ktap.nr_skipped == 4 &&
-		       ktap.nr_skipped == (scenario->no_kvm ? 3 : 0),
+		       ktap.nr_passed + ktap.nr_skipped == 2 &&
+		       ktap.nr_skipped == (scenario->no_kvm ? 2 : 0),
 		       "suite kvm_hypercall: status %d, %d passed, %d failed, %d skipped",
 		       ktap.status, ktap.nr_passed, ktap.nr_failed, ktap.nr_skipped);
 }
 
 static bool boot(const struct scenario *scenario)
 {
-	struct watch watch = {};
+	struct watch watch = { .cc_vendor = scenario->like_tdx ? CC_VENDOR_INTEL : 0 };
 	struct linux_guest *guest = create_guest(&watch, scenario);
-	enum linux_guest_end end = linux_guest_run(guest, options.seconds);
-	bool refused = !scenario->no_kvm && !scenario->has_exit;
-	const char *splat = linux_guest_splat(guest);
 	char modules[64], cpus[64];
+	enum linux_guest_end end;
+	const char *splat;
+	bool refused;
 
 	nr_failed = 0;
 	about("%s", scenario->name);
+	/* Nobody reports pages without KVM, or in a TDX guest. */
+	if (!scenario->no_kvm && !scenario->like_tdx)
+		report_early_ranges(&watch);
+	refused = watch.nr_early && !scenario->has_exit;
+	end = linux_guest_run(guest, options.seconds);
+	splat = linux_guest_splat(guest);
+
 	snprintf(modules, sizeof(modules), "guest_init: %d modules loaded", options.nr_modules);
 	snprintf(cpus, sizeof(cpus), "guest_init: %d CPUs online", scenario->nr_vcpus);
 	expect(end == LINUX_GUEST_RESET, "the guest ended by %s %s", linux_guest_end_str(end),
@@ -371,9 +447,6 @@ static bool boot(const struct scenario *scenario)
 	expect(linux_guest_count(guest, "host does not take the encryption status") == refused,
 	       "the guest must %s that the host refuses a hypercall",
 	       refused ? "say once" : "not say");
-	expect(linux_guest_count(guest, "too early for SEV-ES") == !scenario->no_kvm,
-	       "the guest must say once that a hypercall was too early for SEV-ES");
-
 	if (nr_failed)
 		linux_guest_print_console(guest, 60);
 	linux_guest_free(guest);
@@ -384,8 +457,9 @@ static bool boot(const struct scenario *scenario)
  * Early in its boot Linux halts for good after an exception that it cannot fix.
  * On its stack is then what the CPU pushed: RIP and CS of the instruction.
  */
-static bool died_of_exception_at(struct linux_guest *guest, u64 rip)
+static bool died_of_vmcall(struct linux_guest *guest)
 {
+	static const u8 vmcall[] = { 0x0f, 0x01, 0xc1 };
 	struct kvm_vcpu *vcpu = guest->vcpus[0];
 	struct kvm_mp_state state;
 	struct kvm_regs regs;
@@ -399,41 +473,35 @@ static bool died_of_exception_at(struct linux_guest *guest, u64 rip)
 		return false;
 
 	stack = linux_guest_kernel_hva(guest, regs.rsp);
-	for (i = 0; i < PAGE_SIZE / sizeof(*stack); i++) {
-		if (stack[i] == rip && stack[i + 1] == LINUX_KERNEL_CS)
+	for (i = 0; i < PAGE_SIZE / sizeof(*stack) - 1; i++) {
+		if (stack[i] >= LINUX_GUEST_KERNEL_MAP && stack[i + 1] == LINUX_KERNEL_CS &&
+		    !memcmp(linux_guest_kernel_hva(guest, stack[i]), vmcall, sizeof(vmcall)))
 			return true;
 	}
 	return false;
 }
 
-/* The kernel's own call site, executed before alternatives are applied. */
-static bool boot_and_send(void)
+/* A kernel without the series, whose hypercalls are VMCALL until they are patched. */
+static bool boot_and_die(void)
 {
-	static const struct scenario scenario = {
-		"early call site", 1, .offers_exit = true, .has_exit = true
-	};
-	struct watch watch = { .send = true };
+	static const struct scenario scenario = { "early VMCALL", 1 };
+	struct watch watch = { .nr_early = 1 };
 	struct linux_guest *guest = create_guest(&watch, &scenario);
 	enum linux_guest_end end;
 
 	nr_failed = 0;
 	about("%s", scenario.name);
-	end = linux_guest_run(guest, dies ? 20 : options.seconds);
-	expect(watch.site, "the guest never printed anything, it ended by %s %s",
-	       linux_guest_end_str(end), guest->error);
-	expect(!watch.alternatives_patched, "alternatives were applied already");
-	if (dies) {
-		expect(!watch.nr_calls && end == LINUX_GUEST_TIMEOUT &&
-		       died_of_exception_at(guest, watch.site),
-		       "the guest did not die of an exception but ended by %s, %d hypercalls",
-		       linux_guest_end_str(end), watch.nr_calls);
-	} else {
-		expect(watch.nr_calls == 1 && end == LINUX_GUEST_POWEROFF,
-		       "%d hypercalls arrived from 0x%lx, the guest ended by %s%s", watch.nr_calls,
-		       watch.site, linux_guest_end_str(end),
-		       died_of_exception_at(guest, watch.site) ? ", dead of it" : "");
-		expect(is_early_range(&watch.calls[0], 0), "its arguments are wrong");
-	}
+	watch.early[0] = (struct early_call) {
+		find_symbol("kvm_send_ipi_mask"),
+		{ find_symbol("__cpu_possible_mask"), IPI_VECTOR }
+	};
+	TEST_ASSERT(watch.early[0].function, "%s cannot send IPIs", options.kernel);
+	end = linux_guest_run(guest, 20);
+	expect(watch.has_printed && !watch.alternatives_patched,
+	       "alternatives were applied already, or nothing was printed");
+	expect(end == LINUX_GUEST_TIMEOUT && died_of_vmcall(guest),
+	       "the guest did not die of VMCALL but ended by %s %s", linux_guest_end_str(end),
+	       guest->error);
 	linux_guest_free(guest);
 	return !nr_failed;
 }
@@ -465,6 +533,8 @@ static bool is_wanted(const struct scenario *scenario)
 {
 	if (quick && !scenario->quick)
 		return false;
+	if (scenario->sev_host && kvm_cpu_property(X86_PROPERTY_MAX_EXT_LEAF) < SEV_LEAF)
+		return false;
 	return host_cpu_is_intel ? scenario->is_intel : scenario->is_amd;
 }
 
@@ -473,34 +543,28 @@ int main(int argc, char *argv[])
 	int i, nr_tests = 0;
 
 	linux_guest_parse_options(&options, argc, argv);
-	injected_only |= dies;
 	linux_guest_require_kernel(&options);
 	if (!show)
 		linux_guest_require_symbols(&options);
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_EXIT_HYPERCALL));
 	TEST_REQUIRE(kvm_check_cap(KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_FIX_HYPERCALL_INSN);
 
-	/* As of a distribution: its boots have nothing to tell of early requests. */
-	if (!show && !injected_only &&
-	    !linux_guest_symbol(options.symbols, "early_hypercalls", NULL)) {
-		ksft_print_msg("%s is without CONFIG_KVM_GUEST_HYPERCALL_KUNIT_TEST: only -i\n",
-			       options.kernel);
-		injected_only = true;
-	}
-
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
 		nr_tests += is_wanted(&scenarios[i]);
 
 	ksft_print_header();
-	ksft_set_plan(show || injected_only ? 1 : nr_tests + 1);
+	ksft_set_plan(show || dies ? 1 : nr_tests);
 	if (show) {
 		ksft_test_result(boot_and_show(), "boot\n");
 		ksft_finished();
 	}
 
-	ksft_test_result(boot_and_send(), "call site before alternatives are applied%s\n",
-			 dies ? " kills the guest" : "");
-	for (i = 0; i < ARRAY_SIZE(scenarios) && !injected_only; i++) {
+	if (dies) {
+		ksft_test_result(boot_and_die(), "VMCALL kills the guest\n");
+		ksft_finished();
+	}
+
+	for (i = 0; i < ARRAY_SIZE(scenarios); i++) {
 		if (is_wanted(&scenarios[i]))
 			ksft_test_result(boot(&scenarios[i]), "boot: %s\n", scenarios[i].name);
 	}

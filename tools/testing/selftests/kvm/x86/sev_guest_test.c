@@ -68,6 +68,7 @@ struct scenario {
 	bool always_busy;
 	int nr_kept;		/* kernels that do not allow the migration */
 	int nr_cleared;		/* by other steps than the start and the end of a kernel */
+	bool intel;		/* in CPUID, which the VMM chooses */
 	const char *says;
 };
 
@@ -77,6 +78,12 @@ static const struct scenario scenarios[] = {
 		.nr_vcpus = 1,
 		.cmdline = "--",
 		.nr_kernels = 1,
+	}, {
+		.name = "Intel in CPUID",
+		.nr_vcpus = 1,
+		.cmdline = "--",
+		.nr_kernels = 1,
+		.intel = true,
 	}, {
 		.name = "2 vCPUs, disk, CPU hotplug, memory pressure",
 		.nr_vcpus = 2,
@@ -334,6 +341,24 @@ static void *stress_host(void *arg)
 	return NULL;
 }
 
+static void be_intel(struct kvm_vcpu *vcpu)
+{
+	static const u32 leaves[] = { 0, 0x80000000 };
+	struct kvm_cpuid_entry2 *entry;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(leaves); i++) {
+		entry = vcpu_get_cpuid_entry(vcpu, leaves[i]);
+		memcpy(&entry->ebx, "Genu", 4);
+		memcpy(&entry->edx, "ineI", 4);
+		memcpy(&entry->ecx, "ntel", 4);
+		vcpu_set_cpuid(vcpu);
+	}
+	/* Family 6, model 15 */
+	vcpu_get_cpuid_entry(vcpu, 1)->eax = 0x6f0;
+	vcpu_set_cpuid(vcpu);
+}
+
 static void create_guest(struct watch *watch, const struct scenario *scenario)
 {
 	struct linux_guest_file files[3];
@@ -364,6 +389,8 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 		     KVM_MIGRATION_READY);
 	watch->sev->guest->exit = watch_exit;
 	watch->sev->guest->line = watch_line;
+	if (scenario->intel)
+		be_intel(watch->sev->guest->vcpus[0]);
 	if (strstr(scenario->cmdline, LINUX_GUEST_DISK_CMDLINE)) {
 		disk = linux_guest_add_disk(watch->sev->guest, DISK_SIZE);
 		disk->may_access = linux_guest_sev_is_shared;
@@ -382,7 +409,7 @@ static bool boot(const struct scenario *scenario)
 
 	nr_failed = 0;
 	about("%s", scenario->name);
-	watch->patched_gva = linux_guest_symbol(options.symbols, "alternatives_patched", NULL);
+	watch->patched_gva = linux_guest_symbol(options.symbols, "alternatives_patched");
 	create_guest(watch, scenario);
 	sev = watch->sev;
 	guest = sev->guest;
@@ -407,6 +434,7 @@ static bool boot(const struct scenario *scenario)
 	expect(linux_guest_find(guest, "guest_init: done"), "PID 1 of the guest did not end");
 	expect(!linux_guest_count(guest, " failed, errno "), "a step failed");
 	expect(!splat, "the guest's kernel says: %s", splat);
+	expect(!scenario->intel || linux_guest_find(guest, "CPU0: Intel"), "the CPU isn't Intel");
 	expect(!scenario->says ||
 	       (linux_guest_count(guest, scenario->says) == 1 &&
 		(!scenario->stress || linux_guest_find(guest, " rounds, 0 errors"))),

@@ -169,11 +169,8 @@ void linux_guest_free(struct linux_guest *guest);
 /* The path of a program that is built along with the test. */
 void linux_guest_program(char *path, size_t size, const char *name);
 
-/*
- * The address of @symbol in the System.map @map, 0 if there is none, and in *@end,
- * unless that is NULL, where the next one begins.
- */
-u64 linux_guest_symbol(const char *map, const char *symbol, u64 *end);
+/* The address of @symbol in the System.map @map, 0 if there is none. */
+u64 linux_guest_symbol(const char *map, const char *symbol);
 
 /* Where the test finds a symbol of the kernel's image. */
 void *linux_guest_kernel_hva(struct linux_guest *guest, u64 addr);

@@ -76,6 +76,9 @@
  * Features that are hidden from the guest, always: XSAVE and all that needs it.
  * QEMU's TCG (7.2) mixes up the XSAVE state of nested guests, and a Linux guest
  * that uses XSAVE dies in prepare_creds().  Linux does not need it.
+ *
+ * And SEV, which KVM lists for all guests if the host has it: Linux then reads
+ * MSR_AMD64_SEV, before it can handle the #GP of a guest that is not one of SEV.
  */
 static const struct {
 	u32 function;
@@ -100,6 +103,7 @@ static const struct {
 	{ 0x24, 0, { ~0u, ~0u, ~0u, ~0u } },
 	{ 0x80000001, 0, {				/* XOP, LWP, FMA4 */
 		[KVM_CPUID_ECX] = BIT(11) | BIT(15) | BIT(16) } },
+	{ SEV_LEAF, 0, { ~0u, ~0u, ~0u, ~0u } },
 };
 
 struct mp_floating_pointer {
@@ -550,6 +554,9 @@ static void init_cpuid(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 			[KVM_CPUID_ECX] = &entry->ecx, [KVM_CPUID_EDX] = &entry->edx,
 		};
 
+		/* What add_sev_leaf() has made. */
+		if (guest->c_bit && entry->function == SEV_LEAF)
+			continue;
 		set_topology(entry, vcpu->id, guest->nr_vcpus);
 		for (i = 0; i < ARRAY_SIZE(hidden_features) * ARRAY_SIZE(regs); i++) {
 			typeof(hidden_features[0]) *f = &hidden_features[i / ARRAY_SIZE(regs)];
@@ -907,20 +914,15 @@ static bool is_symbol(const char *name, const char *symbol)
 	return !strncmp(name, symbol, len) && (!name[len] || name[len] == '.');
 }
 
-u64 linux_guest_symbol(const char *map, const char *symbol, u64 *end)
+u64 linux_guest_symbol(const char *map, const char *symbol)
 {
 	FILE *file = fopen(map, "r");
 	char name[256], type;
 	u64 addr, found = 0;
 
 	TEST_ASSERT(file, "Cannot open %s, errno %d", map, errno);
-	while (fscanf(file, "%lx %c %255s", &addr, &type, name) == 3) {
-		if (found && addr > found) {
-			if (end)
-				*end = addr;
-			break;
-		}
-		if (!found && is_symbol(name, symbol))
+	while (!found && fscanf(file, "%lx %c %255s", &addr, &type, name) == 3) {
+		if (is_symbol(name, symbol))
 			found = addr;
 	}
 	fclose(file);
