@@ -78,8 +78,6 @@ void vmx_msr_sample_take(struct vmx_msr_sample *sample)
 	put_cpu();
 }
 
-#define SAMPLED(field, name) { name, reference->field, sample->field }
-
 /*
  * Print all differences, whether or not KVM cares.  Each line stands on its
  * own, others may get in between.
@@ -91,22 +89,22 @@ void vmx_msr_sample_report(const struct vmx_msr_sample *reference,
 		const char *name;
 		u64 reference, value;
 	} sampled[] = {
-		SAMPLED(signature,		"CPUID.1:EAX"),
-		SAMPLED(sgx,			"CPUID.12H:EAX[0]"),
-		SAMPLED(basic,			"IA32_VMX_BASIC"),
-		SAMPLED(pinbased_ctls,		"IA32_VMX_PINBASED_CTLS"),
-		SAMPLED(procbased_ctls,		"IA32_VMX_PROCBASED_CTLS"),
-		SAMPLED(procbased_ctls2,	"IA32_VMX_PROCBASED_CTLS2"),
-		SAMPLED(procbased_ctls3,	"IA32_VMX_PROCBASED_CTLS3"),
-		SAMPLED(exit_ctls,		"IA32_VMX_EXIT_CTLS"),
-		SAMPLED(entry_ctls,		"IA32_VMX_ENTRY_CTLS"),
-		SAMPLED(misc,			"IA32_VMX_MISC"),
-		SAMPLED(cr0_fixed0,		"IA32_VMX_CR0_FIXED0"),
-		SAMPLED(cr0_fixed1,		"IA32_VMX_CR0_FIXED1"),
-		SAMPLED(cr4_fixed0,		"IA32_VMX_CR4_FIXED0"),
-		SAMPLED(cr4_fixed1,		"IA32_VMX_CR4_FIXED1"),
-		SAMPLED(ept_vpid_cap,		"IA32_VMX_EPT_VPID_CAP"),
-		SAMPLED(vmfunc,			"IA32_VMX_VMFUNC"),
+		{ "CPUID.1:EAX", reference->signature, sample->signature },
+		{ "CPUID.12H:EAX[0]", reference->sgx, sample->sgx },
+		{ "IA32_VMX_BASIC", reference->basic, sample->basic },
+		{ "IA32_VMX_PINBASED_CTLS", reference->pinbased_ctls, sample->pinbased_ctls },
+		{ "IA32_VMX_PROCBASED_CTLS", reference->procbased_ctls, sample->procbased_ctls },
+		{ "IA32_VMX_PROCBASED_CTLS2", reference->procbased_ctls2, sample->procbased_ctls2 },
+		{ "IA32_VMX_PROCBASED_CTLS3", reference->procbased_ctls3, sample->procbased_ctls3 },
+		{ "IA32_VMX_EXIT_CTLS", reference->exit_ctls, sample->exit_ctls },
+		{ "IA32_VMX_ENTRY_CTLS", reference->entry_ctls, sample->entry_ctls },
+		{ "IA32_VMX_MISC", reference->misc, sample->misc },
+		{ "IA32_VMX_CR0_FIXED0", reference->cr0_fixed0, sample->cr0_fixed0 },
+		{ "IA32_VMX_CR0_FIXED1", reference->cr0_fixed1, sample->cr0_fixed1 },
+		{ "IA32_VMX_CR4_FIXED0", reference->cr4_fixed0, sample->cr4_fixed0 },
+		{ "IA32_VMX_CR4_FIXED1", reference->cr4_fixed1, sample->cr4_fixed1 },
+		{ "IA32_VMX_EPT_VPID_CAP", reference->ept_vpid_cap, sample->ept_vpid_cap },
+		{ "IA32_VMX_VMFUNC", reference->vmfunc, sample->vmfunc },
 	};
 	int i;
 

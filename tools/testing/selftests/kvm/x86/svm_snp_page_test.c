@@ -5,8 +5,9 @@
  *
  * Scenario: create VMs with hundreds of vCPUs in all while tracing page
  * allocation and freeing.  No page may be 2MB-aligned, there must be exactly as
- * many as KVM needs, and all must be free when the VMs are gone.  Then do it again while the page allocator
- * fails on request: without order-1 blocks vCPUs can still be created, and
+ * many as KVM needs, and all must be free when the VMs are gone.  Then do it again
+ * while the page allocator fails on request: without order-1 blocks vCPUs can still
+ * be created, and
  * without a page KVM_CREATE_VCPU returns ENOMEM and leaks nothing.
  */
 #include <sys/stat.h>
