@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """check.py OUT [FIRST-LAST] [TOPIC]: every commit of the series builds, boots and passes.
 
-A commit is built without a warning and booted on engine amd, where the tests run
-that exist by then.  What has passed is kept in the cache, by content: a commit whose
+A commit is built without a warning and booted on engine amd, where the series' tests
+run that exist by then.  Those that take minutes run with the last commit of a topic and
+with the commits that touch their program.  What has passed is kept in the cache, by content: a commit whose
 tree has passed is skipped, and of the others only those tests run that have not
 passed with the same kernel and program.  So an interrupted run goes on where it was.
 """
@@ -20,6 +21,19 @@ from scripts.results.passed import PASSED, digest, has_passed, remember
 from scripts.common import BASE, Failed, git, run_main, ROOT
 from scripts.series import patches, topics
 from tests.bisect.build import FRAGMENTS, build, fragments
+
+# Those that run with every commit.
+EACH = ({"all", "short"} | OWN) - {"boots", "long"}
+
+
+def wanted(ends_topic, touched):
+    """The plan of a commit that changes the files TOUCHED."""
+    if ends_topic:
+        return read_expected("amd", {"all"} | OWN)
+    return [item for item in read_expected("amd", EACH | OWN)
+            if isinstance(item, str) or item.set_name in EACH
+            or f"tools/testing/selftests/kvm/{item.name}.c" in touched]
+
 
 def available(plan, image):
     """PLAN without the programs and modules that come with later commits."""
@@ -46,14 +60,14 @@ def available(plan, image):
     return kept
 
 
-def test(out, commit):
+def test(out, commit, items):
     """(how many tests ran, how many had passed before, what failed)"""
     image = out / "image"
     # Engine amd never loads kvm-intel.
     modules = [f for f in sorted((image / "modules").iterdir()) if f.name != "kvm-intel.ko"]
     kernel = digest(*[f.read_bytes() for f in [image / "bzImage", *modules]])
     plan, keys, known = [], {}, 0
-    for item in available(read_expected("amd", {"all"} | OWN), image):
+    for item in available(items, image):
         if not isinstance(item, str):
             needs = [source(file, image) for file in item.files]
             key = digest("test", kernel, " ".join(item.args), (image / "init").read_bytes(),
@@ -106,6 +120,8 @@ def main(out, which="", topic=""):
     series = out / f"linux-{BASE}"
     commits = git(series, "rev-list", "--reverse", "base..series").split()
     first, last = chosen(which, topic, len(commits))
+    names = [patch.topic for patch in patches.load()]
+    ends = {i for i in range(1, len(names) + 1) if names[i - 1] not in names[i:]}
     work = out / "bisect"
     tree = work / f"linux-{BASE}"
     (work / "log").mkdir(parents=True, exist_ok=True)
@@ -128,7 +144,8 @@ def main(out, which="", topic=""):
             if said:
                 said, why = f"DOES NOT BUILD: {said}", [said]
             else:
-                ran, known, why = test(work, commit)
+                touched = git(series, "diff", "--name-only", f"{commit}~1", commit).split()
+                ran, known, why = test(work, commit, wanted(number in ends, touched))
                 said = f"{ran} tests, {known} known" + (f", FAILED: {why[0]}" if why else "")
             bad += bool(why)
             if not why:

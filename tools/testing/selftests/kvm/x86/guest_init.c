@@ -12,6 +12,8 @@
  *	disk			overwrite the disk, /dev/vda, and read it back; a
  *				disk that this step has written is read first
  *	pressure		use up nearly all memory, for a moment
+ *	plug			plug in the 128 MiB at 128 MiB, a block of memory that
+ *				the command line keeps from the kernel
  *	wait			until the VMM lets the guest go on: port 0xf5 of the
  *				VMM reads as 0 as long as it does not
  *	unload			unload the modules, the last one first
@@ -333,6 +335,12 @@ static int write_disk(int fd, uint64_t *words, uint64_t nr_blocks, uint64_t pass
 	return 0;
 }
 
+static int plug_memory(void)
+{
+	return write_file("/sys/devices/system/memory/probe", "0x8000000") ?:
+	       write_file("/sys/devices/system/memory/memory1/state", "online");
+}
+
 /* Past the page cache. */
 static int use_disk(void)
 {
@@ -433,6 +441,7 @@ static const struct {
 	{ "crash",	crash_into_kernel },
 	{ "disk",	use_disk },
 	{ "pressure",	use_up_memory },
+	{ "plug",	plug_memory },
 	{ "wait",	wait_for_vmm },
 	{ "unload",	unload_modules },
 	{}

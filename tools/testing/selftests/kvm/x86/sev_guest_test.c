@@ -28,6 +28,9 @@
 #define SPARE_MEMSLOT		(LINUX_GUEST_MEMSLOT + 1)
 #define SPARE_GPA		SZ_4G
 
+/* In the memory of guest_init's step "plug". */
+#define PLUGGED_GPA		(SZ_128M + SZ_1M)
+
 /* How often the host is busy before it takes a request. */
 #define NR_BUSY			5
 
@@ -66,6 +69,7 @@ struct scenario {
 	bool host_stress;
 	bool busy;
 	bool always_busy;
+	bool plugged;		/* memory of which a page is listed as shared */
 	int nr_kept;		/* kernels that do not allow the migration */
 	int nr_cleared;		/* by other steps than the start and the end of a kernel */
 	bool intel;		/* in CPUID, which the VMM chooses */
@@ -114,6 +118,12 @@ static const struct scenario scenarios[] = {
 		.nr_vcpus = 1,
 		.cmdline = "memmap=1K$0xc000200 --",
 		.nr_kernels = 1,
+	}, {
+		.name = "memory that is plugged in",
+		.nr_vcpus = 1,
+		.cmdline = "memmap=128M%0x8000000-1 -- plug pressure",
+		.nr_kernels = 1,
+		.plugged = true,
 	}, {
 		.name = "nopat",
 		.nr_vcpus = 1,
@@ -223,6 +233,10 @@ static void watch_line(struct linux_guest *guest, const char *line)
 	if (!strstr(scenario->cmdline, "conversions") || strstr(line, "CPUs online") ||
 	    strstr(line, "guest_init: done"))
 		compare(watch, line);
+	/* What an earlier kernel may have left. */
+	if (scenario->plugged && strstr(line, "step plug"))
+		TEST_ASSERT(!shared_ranges_add(&sev->m.shared, PLUGGED_GPA, SZ_4K),
+			    "The list of shared ranges takes no page");
 	if (strstr(line, "modules loaded"))
 		guest->wait = scenario->drop || scenario->host_stress;
 	pthread_mutex_unlock(&sev->m.lock);
@@ -384,7 +398,7 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 	watch->sev = linux_guest_sev_create(&params);
 	watch->sev->private = watch;
 	watch->sev->request = watch_request;
-	/* As if another kernel had run before, and ended without a word to the host. */
+	/* As if another kernel had run before, and ended without telling the host. */
 	vcpu_set_msr(watch->sev->guest->vcpus[0], MSR_KVM_MIGRATION_CONTROL,
 		     KVM_MIGRATION_READY);
 	watch->sev->guest->exit = watch_exit;

@@ -212,7 +212,7 @@ static struct linux_guest_sev *create(struct linux_guest_params *params, bool em
 	sev->m.find_private = find_private;
 	migration_event(&sev->m.state, MIGRATION_OFFER);
 
-	/* An SEV guest is on its own if it makes a hypercall as for Intel. */
+	/* KVM must not repair the instruction of a hypercall: it cannot for real SEV guests. */
 	vm_enable_cap(guest->vm, KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_FIX_HYPERCALL_INSN);
 	for (i = 0; i < guest->nr_vcpus; i++) {
 		features = vcpu_get_cpuid_entry(guest->vcpus[i], KVM_CPUID_FEATURES_LEAF);
