@@ -6,8 +6,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MAIN = "7.3"
-BASE = os.environ.get("BASE") or MAIN
+# There are two series of patches: the kernel's, and that of the emulator, in qemu/.
+SERIES = os.environ.get("SERIES") or "linux"
+MAIN = {"linux": "7.3", "qemu": "10.0"}.get(SERIES, "")
+BASE = SERIES == "linux" and os.environ.get("BASE") or MAIN
+# Where its new files and its patches/ are.
+HOME = ROOT if SERIES == "linux" else ROOT / SERIES
+TREE = f"{SERIES}-{BASE}"
+SOURCE = "KERNEL_SRC" if SERIES == "linux" else "QEMU_SRC"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvm-coco"
 
 
@@ -33,7 +39,15 @@ def bases():
     return sorted(path.name[1:] for path in (ROOT / "bases").glob("v*"))
 
 
+def base_file(which=BASE):
+    return f"bases/v{which}" if SERIES == "linux" else f"bases/{SERIES}-{which}"
+
+
 def check_base():
+    if SERIES not in ("linux", "qemu"):
+        raise Failed(f"SERIES={SERIES}: no such series; there are: linux qemu")
+    if SERIES != "linux":
+        return
     if BASE not in bases():
         raise Failed(f"BASE={BASE}: no such base; there are: {' '.join(bases())}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from scripts.common import Failed, committer, git, run_main
 from scripts.series import patches as series, topics
 from scripts.series.commit import apply_patches
-from scripts.series.version import check_version, kernel_version
+from scripts.series.version import check_version, source_version
 
 
 def apply(kdir, topic):
@@ -18,7 +18,7 @@ def apply(kdir, topic):
         raise Failed(f"KDIR={kdir}: no such directory")
     names = topics.selected(topics.read(), topic)
     patches = series.of_topics(series.load(), names)
-    version = check_version(kernel_version(tree), f"KDIR={kdir}")
+    version = check_version(source_version(tree), f"KDIR={kdir}")
     if not (tree / ".git").exists():
         print(f"apply: {tree} is not under git: importing it first, as one commit", flush=True)
         git(tree, "init", "--quiet", "--initial-branch=base")

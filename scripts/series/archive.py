@@ -3,15 +3,15 @@
 import re
 import subprocess
 
-from scripts.common import BASE, Failed, ROOT, bases
+from scripts.common import BASE, SERIES, Failed, ROOT, base_file, bases
 from scripts.series.cache import say, sha256
 from scripts.series.imports import import_package, import_tarball
 
 
 def facts(which=BASE):
-    """name -> [values] of bases/v7.3, or another."""
+    """name -> [values] of bases/v7.3, bases/qemu-10.0, or another."""
     found = {}
-    for line in (ROOT / f"bases/v{which}").read_text().splitlines():
+    for line in (ROOT / base_file(which)).read_text().splitlines():
         if line and not line.startswith("#"):
             name, value = line.split(None, 1)
             found.setdefault(name, []).append(value)
@@ -47,8 +47,11 @@ class Apt:
         return subprocess.run([tool, *self.options, *args], cwd=self.where, check=False,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
-    def kernels(self):
-        """[(linux-source-X.Y, version, suite)] of what the archive offers now."""
+    def offers(self):
+        """[(linux-source-X.Y or qemu, version, suite)] of what the archive has now."""
+        if SERIES != "linux":
+            rows = self.run("apt-cache", "madison", SERIES).stdout
+            return re.findall(r"^ *(\S+) \| +(\S+) \| \S+ ([^/ ]+)/.* Sources$", rows, re.M)
         names = self.run("apt-cache", "pkgnames", "linux-source-").stdout.split()
         names = sorted(name for name in names if re.fullmatch(r"linux-source-\d+\.\d+", name))
         rows = self.run("apt-cache", "madison", *names).stdout if names else ""
@@ -60,9 +63,9 @@ def check_sum(path, origin):
     digest = sha256(path)
     listed = dict(line.split() for line in facts().get("sha256", [])).get(path.name)
     if listed and listed != digest:
-        raise Failed(f"{path.name} has sha256 {digest}, bases/v{BASE} says {listed}: {origin}")
+        raise Failed(f"{path.name} has sha256 {digest}, {base_file()} says {listed}: {origin}")
     if not listed:
-        say(f"{path.name} is not listed in bases/v{BASE}; {origin}")
+        say(f"{path.name} is not listed in {base_file()}; {origin}")
     say(f"{path.name}: sha256 {digest}")
     return digest
 
@@ -70,7 +73,7 @@ def check_sum(path, origin):
 def from_package(temp):
     """The source package of the distribution, or why it cannot be had."""
     want = facts()
-    package, source = want["package"][0], want["source"][0]
+    package, source = want.get("package", [""])[0], want["source"][0]
     trouble, offered = [], []
     for site in mirrors():
         for suite in want["suite"]:
@@ -79,16 +82,19 @@ def from_package(temp):
             if update.returncode or "Err:" in update.stdout:
                 trouble.append(f"{suite}: {(update.stderr.strip().splitlines() or ['?'])[-1]}")
                 continue
-            say(f"asking Debian's {suite} for {package}")
-            offered += apt.kernels()
-            got = apt.run("apt-get", "download", package)
-            debs = list(temp.glob(f"{package}_*.deb"))
-            if not got.returncode and debs:
-                digest = check_sum(debs[0], "apt checked it against the signed index")
-                return import_package(debs[0], f"Debian {suite}, {debs[0].name}", True, digest)
-            trouble.append(f"{suite}: {got.stderr.strip()[-200:] or 'no ' + package}")
+            say(f"asking Debian's {suite} for {package or source}")
+            offered += apt.offers()
+            if package:
+                got = apt.run("apt-get", "download", package)
+                debs = list(temp.glob(f"{package}_*.deb"))
+                if not got.returncode and debs:
+                    digest = check_sum(debs[0], "apt checked it against the signed index")
+                    return import_package(debs[0], f"Debian {suite}, {debs[0].name}", True, digest)
+                trouble.append(f"{suite}: {got.stderr.strip()[-200:] or 'no ' + package}")
             listing = apt.run("apt-cache", "showsrc", source).stdout
-            versions = re.findall(rf"^Version: ({re.escape(BASE)}\.\S+)$", listing, re.M)
+            versions = re.findall(rf"^Version: ((?:\d+:)?{re.escape(BASE)}\.\S+)$", listing, re.M)
+            if not versions and not package:
+                trouble.append(f"{suite}: no {source} {BASE}.y")
             if versions:
                 got = apt.run("apt-get", "source", "--download-only", "--tar-only",
                               f"{source}={versions[-1]}")
@@ -100,5 +106,5 @@ def from_package(temp):
     if not trouble:
         raise Failed("this system has no Debian archive configured")
     listed = ", ".join(f"{name} {version} ({suite})" for name, version, suite in offered)
-    raise Failed(f"{'; '.join(trouble)}; what can be had: {listed or 'no linux-source at all'}; "
-                 f"BASE= takes one of {' '.join(bases())}")
+    raise Failed(f"{'; '.join(trouble)}; what can be had: {listed or f'no {SERIES} source at all'}" + (
+        f"; BASE= takes one of {' '.join(bases())}" if SERIES == "linux" else ""))

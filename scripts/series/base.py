@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Get the base kernel and keep it as a git repository in the cache.
+"""Get the base, a kernel or QEMU, and keep it as a git repository in the cache.
 
-From, in this order: KERNEL_SRC= (a directory, a git tree, a tarball, or a
-linux-source package), the cache, the distribution's source package, the
-kernel.org tarball.
+From, in this order: KERNEL_SRC= or QEMU_SRC= (a directory, a git tree, a tarball, or a
+linux-source package), the cache, the distribution's source package, and for a kernel
+the kernel.org tarball.
 """
 import fcntl
 import hashlib
@@ -16,26 +16,26 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from scripts.common import BASE, CACHE, Failed, git, run_main
+from scripts.common import BASE, CACHE, SERIES, SOURCE, Failed, git, run_main
 from scripts.series.archive import from_package
-from scripts.series.cache import newest_cached, room, say, sha256, usable
+from scripts.series.cache import BASES, newest_cached, room, say, sha256, usable
 from scripts.series.imports import import_package, import_tarball, import_tree
-from scripts.series.version import check_version, kernel_version
+from scripts.series.version import check_version, source_version
 
 KERNEL_ORG = os.environ.get("KERNEL_ORG", "https://cdn.kernel.org/pub/linux/kernel")
 
 
-def from_kernel_src(given):
+def from_given(given):
     path = Path(given).expanduser().resolve()
-    if path.parent == (CACHE / "base").resolve() and usable(path):
+    if path.parent == BASES.resolve() and usable(path):
         return path
     if path.suffix == ".deb" and path.is_file():
         return import_package(path, f"{path.name}, sha256 {sha256(path)}", archive=False)
     if path.is_file():
         return import_tarball(path, f"{path.name}, sha256 {sha256(path)}", archive=False)
     if not path.is_dir():
-        raise Failed(f"KERNEL_SRC={given}: no such file or directory")
-    version = check_version(kernel_version(path), f"KERNEL_SRC={given}")
+        raise Failed(f"{SOURCE}={given}: no such file or directory")
+    version = check_version(source_version(path), f"{SOURCE}={given}")
     if (path / ".git").exists():
         tree = git(path, "rev-parse", "HEAD^{tree}").strip()
         origin = f"git tree at {git(path, 'rev-parse', 'HEAD').strip()}"
@@ -47,7 +47,7 @@ def from_kernel_src(given):
         tree = hashlib.sha256(b"\n".join(sorted(listing.split(b"\n")))).hexdigest()
         origin = "a directory without git"
         copy = f"tar -C '{path}' -c ."
-    entry = CACHE / "base" / f"{version}-{tree[:12]}"
+    entry = BASES / f"{version}-{tree[:12]}"
     if entry.exists() and usable(entry):
         return entry
     room(CACHE)
@@ -78,27 +78,27 @@ def from_kernel_org(temp):
     return import_tarball(temp / name, f"kernel.org, {name}", True, digest)
 
 
-def ensure(kernel_src=None):
+def ensure(given=None):
     """The cache entry of the base: a directory with git/ and origin in it."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with open(CACHE / "base.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if kernel_src:
-            return from_kernel_src(kernel_src)
+        if given:
+            return from_given(given)
         entry = newest_cached()
         if entry:
             return entry
         room(CACHE)
         reasons = []
-        for get in (from_package, from_kernel_org):
+        for get in (from_package, *([from_kernel_org] if SERIES == "linux" else [])):
             with tempfile.TemporaryDirectory(dir=CACHE, prefix="download-") as temp:
                 try:
                     return get(Path(temp))
                 except Failed as error:
                     reasons.append(str(error))
-        raise Failed(f"no v{BASE} source: {'; '.join(reasons)}; connect to the network, or give "
-                     "KERNEL_SRC= a kernel directory, git tree or tarball")
+        raise Failed(f"no source of {SERIES} {BASE}: {'; '.join(reasons)}; connect to the network, or "
+                     f"give {SOURCE}= a directory, git tree or tarball of it")
 
 
 if __name__ == "__main__":
-    run_main("base", lambda: print(ensure(os.environ.get("KERNEL_SRC"))))
+    run_main("base", lambda: print(ensure(os.environ.get(SOURCE))))

@@ -106,7 +106,7 @@ def main(out):
                     rows.append(("?", suite, "cannot be had", "-",
                                  (update.stderr.strip().splitlines() or ["?"])[-1]))
                     continue
-                for source, version, _ in apt.kernels():
+                for source, version, _ in apt.offers():
                     which, upstream = wanted(source), version.rpartition("-")[0]
                     if not which or (source, version) in seen:
                         continue

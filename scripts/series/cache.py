@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Base kernels in the cache: one directory each, a bare repository and its sums.
+"""Bases in the cache: one directory each, a bare repository and its sums.
 
 An entry is checked against its own sums each time it is used.
 """
@@ -7,9 +7,10 @@ import hashlib
 import shutil
 import sys
 
-from scripts.common import BASE, CACHE, Failed
+from scripts.common import BASE, CACHE, SERIES, Failed
 
 NEED_BYTES = 5 << 30
+BASES = CACHE / ("base" if SERIES == "linux" else f"{SERIES}-base")
 
 
 def say(text):
@@ -50,7 +51,7 @@ def usable(entry):
 
 
 def newest_cached():
-    """The highest cached BASE.y that came from an archive, not from KERNEL_SRC."""
-    entries = [e for e in CACHE.glob(f"base/{BASE}.*") if (e / "archive").exists()]
+    """The highest cached BASE.y that came from an archive, not from KERNEL_SRC or QEMU_SRC."""
+    entries = [e for e in BASES.glob(f"{BASE}.*") if (e / "archive").exists()]
     entries.sort(key=lambda e: int(e.name.split("-")[0].split(".")[2]), reverse=True)
     return next((e for e in entries if usable(e)), None)

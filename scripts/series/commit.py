@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from scripts.common import BASE, Failed, MAIN, committer, git
+from scripts.common import BASE, SOURCE, Failed, MAIN, committer, git
 from scripts.series.derive import touched
 from scripts.series.small import Small
 
@@ -48,7 +48,7 @@ def commit(tree, patch, version, three_way):
         git(tree, "am", "--abort", check=False, env=who)
         raise Failed(f"patches/{patch.name} does not apply to v{version}: "
                      f"{where_it_fails(tree, patch)}; " +
-                     ("try make refresh or KERNEL_SRC=" if BASE == MAIN else
+                     (f"try make refresh or {SOURCE}=" if BASE == MAIN else
                       f"for an override, cherry-pick the rest of the commits there from the tree of "
                       f"{MAIN} (git fetch), and make refresh BASE={BASE}"))
     for path, (content, mode) in patch.files.items():

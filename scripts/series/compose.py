@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Make build/linux-7.3 (or another BASE): the base and on it the series, one commit per patch.
+"""Make build/linux-7.3 (another BASE, or build/qemu-10.0): the base and on it the series, one commit per patch.
 
 Incremental: an unchanged series costs nothing, a changed patch N is applied
 again from N on.  Work that is only in the tree is never overwritten.
@@ -11,19 +11,19 @@ import subprocess
 import sys
 import time
 
-from scripts.common import Failed, git, run_main
+from scripts.common import SERIES, SOURCE, Failed, git, run_main
 from scripts.series import base, mirror, patches as series
 from scripts.series.commit import apply_patches
 from scripts.series.commits import FORMAT, NO_SETTINGS
 from scripts.series.tree import Tree
 
 
-def fresh_tree(tree, kernel_src):
+def fresh_tree(tree, given):
     """Import the base if there is no tree, or one of another base; whether it did."""
     if tree.path.exists() and not tree.record.exists():
         raise Failed(f"{tree.path} is no tree that compose made: move it away")
     fresh = not tree.path.exists()
-    entry = base.ensure(kernel_src) if fresh or kernel_src else None
+    entry = base.ensure(given) if fresh or given else None
     if not fresh and entry and entry.name != tree.state["entry"]:
         if tree.unsaved():
             raise Failed(f"{tree.path} holds {tree.unsaved()} on another base: keep it first "
@@ -47,12 +47,12 @@ def write_mbox(tree, path):
     part.rename(path)
 
 
-def compose(build, kernel_src):
+def compose(build, given):
     started = time.monotonic()
     patches = series.load()
     tree = Tree(build)
     tree.path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = fresh_tree(tree, kernel_src)
+    fresh = fresh_tree(tree, given)
 
     keys = [patch.key() for patch in patches]
     applied = tree.state["applied"]
@@ -83,7 +83,7 @@ def compose(build, kernel_src):
     tree.mark_topics(names)
     if error:
         raise Failed(f"{error}; {tree.path} has the patches before it")
-    write_mbox(tree, tree.path.with_name("series.mbox"))
+    write_mbox(tree, tree.path.with_name("series.mbox" if SERIES == "linux" else f"{SERIES}.mbox"))
     mirror.check_files(tree.path)
     print(f"compose: {len(patches)} commits on {tree.state['version']} in {tree.path}, "
           f"{len(patches) - same} applied now, tree "
@@ -93,4 +93,4 @@ def compose(build, kernel_src):
 
 
 if __name__ == "__main__":
-    run_main("compose", lambda: compose(sys.argv[1], os.environ.get("KERNEL_SRC")))
+    run_main("compose", lambda: compose(sys.argv[1], os.environ.get(SOURCE)))

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from scripts.common import Failed, ROOT
+from scripts.common import Failed, HOME
 
 INSTEAD = ("Take the edit back here, and make it in build/, in the commit that it belongs to; then "
            "make refresh")
@@ -31,7 +31,7 @@ def derive(patches):
         work = Path(name)
         for path in owner:
             (work / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / path, work / path)
+            shutil.copy(HOME / path, work / path)
         for patch in reversed(patches):
             found[patch.name] = {path: content_and_mode(work / path) for path in patch.adds}
             later = [path for path in touched(patch)

@@ -1,29 +1,40 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A kernel's source as a git repository in the cache."""
+"""The source of a kernel or of QEMU as a git repository in the cache."""
 import shutil
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-from scripts.common import CACHE, Failed, committer, git
-from scripts.series.cache import room, say, sha256, sums_of, usable
-from scripts.series.version import check_version, kernel_version
+from scripts.common import CACHE, SERIES, Failed, committer, git
+from scripts.series.cache import BASES, room, say, sha256, sums_of, usable
+from scripts.series.version import check_version, source_version
+
+
+def tidy(source):
+    """What the tarballs of Debian's packages need."""
+    ignore = source / ".gitignore"
+    if ignore.exists():
+        # The kernel's ignores everything: work in the tree would be invisible to git.
+        lines = ignore.read_text().splitlines(keepends=True)
+        ignore.write_text("".join(x for x in lines if x.strip() not in ("/*", "!/debian/")))
+    build = source / "meson.build"
+    if build.exists() and not list(source.glob("pc-bios/edk2-*.fd.bz2")):
+        # QEMU's lacks the firmware that it would unpack.
+        text = build.read_text()
+        build.write_text(text.replace("unpack_edk2_blobs = bzip2.found()",
+                                      "unpack_edk2_blobs = false"))
 
 
 def import_tree(source, name, origin, archive):
-    """Commit the unpacked kernel SOURCE and keep it as cache entry NAME."""
-    entry = CACHE / "base" / name
+    """Commit the unpacked SOURCE and keep it as cache entry NAME."""
+    entry = BASES / name
     if entry.exists() and usable(entry):
         return entry
-    version = ".".join(map(str, kernel_version(source)))
-    say(f"importing {version} into git (about a minute)")
+    version = ".".join(map(str, source_version(source)))
+    say(f"importing {SERIES} {version} into git")
     started = time.monotonic()
-    ignore = source / ".gitignore"
-    if ignore.exists():
-        # Debian's ignores everything: work in the tree would be invisible to git.
-        lines = ignore.read_text().splitlines(keepends=True)
-        ignore.write_text("".join(x for x in lines if x.strip() not in ("/*", "!/debian/")))
+    tidy(source)
     part = entry.with_name(f"{name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -35,7 +46,7 @@ def import_tree(source, name, origin, archive):
         "add", "-f", "-A")
     when = "2000-01-01T00:00:00Z"
     git(source, repo, f"--work-tree={source}", "commit", "--quiet", "--no-verify", "-m",
-        f"Linux {version}\n\n{origin}", env={
+        f"{'Linux' if SERIES == 'linux' else 'QEMU'} {version}\n\n{origin}", env={
             **committer(source), "GIT_AUTHOR_NAME": "kvm-coco base",
             "GIT_AUTHOR_EMAIL": "base@localhost", "GIT_COMMITTER_NAME": "kvm-coco base",
             "GIT_COMMITTER_EMAIL": "base@localhost", "GIT_AUTHOR_DATE": when,
@@ -72,8 +83,8 @@ def import_tarball(tar, origin, archive, digest=None):
                          f"{done.stderr.strip()[-300:]}")
         tops = [p for p in Path(temp).iterdir() if p.is_dir()]
         if len(tops) != 1:
-            raise Failed(f"{origin} is no kernel source: it holds {len(tops)} directories")
-        version = check_version(kernel_version(tops[0]), origin)
+            raise Failed(f"{origin} is no source of {SERIES}: it holds {len(tops)} directories")
+        version = check_version(source_version(tops[0]), origin)
         digest = digest or sha256(tar)
         return import_tree(tops[0], f"{version}-{digest[:12]}", origin, archive)
 

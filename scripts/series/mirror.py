@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from scripts.common import BASE, Failed, MAIN, ROOT, git, run_main
+from scripts.common import BASE, Failed, HOME, MAIN, ROOT, SERIES, TREE, git, run_main
 from scripts.series import patches as series
 
 
@@ -24,7 +24,7 @@ def check_files(tree):
             raise Failed(f"{path} is in {tree} at HEAD, but not here: make refresh writes it")
     listed = git(tree, "ls-tree", "-r", "-z", "HEAD", "--", *paths).split("\0")[:-1]
     want = {line.split("\t")[1]: line.split()[2] for line in listed}
-    have = git(tree, "hash-object", "--no-filters", *[str(ROOT / path) for path in paths]).split()
+    have = git(tree, "hash-object", "--no-filters", *[str(HOME / path) for path in paths]).split()
     for path, blob in zip(paths, have):
         if want.get(path) != blob:
             raise Failed(f"{path} is not the file that {tree} has at HEAD: make refresh writes it "
@@ -64,8 +64,11 @@ def check_maintainers(tree):
 
 
 def main(out):
-    tree = Path(out) / f"linux-{BASE}"
+    tree = Path(out) / TREE
     check_files(tree)
+    if SERIES != "linux":
+        print(f"mirror: {len(series.mirror_files())} files of {SERIES} are what {tree} has")
+        return 0
     check_kconfig(tree)
     check_maintainers(tree)
     print(f"mirror: {len(series.mirror_files())} files, Kconfig and MAINTAINERS are what "

@@ -14,12 +14,14 @@ copies.  Its line "Replaces: SHA256" names the patch that it was made for.
 import hashlib
 import re
 
-from scripts.common import BASE, Failed, MAIN, ROOT
+from scripts.common import BASE, Failed, HOME, MAIN, SERIES
 from scripts.series import topics
 from scripts.series.derive import derive
 from scripts.series.topics import PATCHES
 
-MIRRORED = ("arch", "include", "Documentation", "tools")
+MIRRORED = {"linux": ("arch", "include", "Documentation", "tools"),
+            "qemu": ("accel", "docs", "hw", "include", "linux-headers", "system", "target",
+                     "tests")}.get(SERIES, ())
 
 
 class Patch:
@@ -56,8 +58,8 @@ class Patch:
 
 
 def mirror_files():
-    return sorted(str(path.relative_to(ROOT)) for top in MIRRORED
-                  for path in (ROOT / top).rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(HOME)) for top in MIRRORED
+                  for path in (HOME / top).rglob("*") if path.is_file())
 
 
 def on_base(name):
@@ -91,7 +93,7 @@ def originals():
             if path in owner:
                 raise Failed(f"{path} is added by patches/{owner[path]} and by "
                              f"patches/{patch.name}: a new file belongs to one commit")
-            if not (ROOT / path).is_file():
+            if not (HOME / path).is_file():
                 raise Failed(f"patches/{patch.name} Adds {path}, which does not exist")
             owner[path] = patch.name
     for path in mirror_files():

@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from scripts.common import BASE, Failed, MAIN, ROOT, git, run_main
+from scripts.common import BASE, Failed, HOME, MAIN, git, run_main
 from scripts.series import commits as made, patches as series, topics
 from scripts.series.overrides import refresh_overrides
 from scripts.series.topics import PATCHES
@@ -23,12 +23,12 @@ def write_mirror(tree, adds):
         listed = git(tree, "ls-tree", "HEAD", "--", path)
         if not listed:
             raise Failed(f"{path} is added by one commit and removed by another: drop both")
-        if made.write(ROOT / path, git(tree, "show", f"HEAD:{path}"),
+        if made.write(HOME / path, git(tree, "show", f"HEAD:{path}"),
                       listed.startswith("100755")):
             changed.append(path)
     for path in series.mirror_files():
         if path not in adds:
-            (ROOT / path).unlink()
+            (HOME / path).unlink()
             changed.append(f"{path} (deleted)")
     return changed
 

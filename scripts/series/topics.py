@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.common import Failed, ROOT
+from scripts.common import Failed, HOME
 
-PATCHES = ROOT / "patches"
+PATCHES = HOME / "patches"
 
 
 @dataclass

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scripts.common import BASE, Failed, git
+from scripts.common import TREE, Failed, git
 from scripts.series.cache import room
-from scripts.series.version import kernel_version
+from scripts.series.version import source_version
 
 # What the record of a tree looks like; another one cannot be continued.
 LAYOUT = 2
@@ -15,7 +15,7 @@ LAYOUT = 2
 
 class Tree:
     def __init__(self, build):
-        self.path = Path(build) / f"linux-{BASE}"
+        self.path = Path(build) / TREE
         self.record = self.path / ".git/kvm-coco.json"
         self.state: dict[str, Any] = {"layout": LAYOUT, "base": None, "version": None,
                                       "applied": []}
@@ -64,7 +64,7 @@ class Tree:
         git(self.path, "config", "rebase.updateRefs", "true")
         self.state = {"layout": LAYOUT, "base": git(self.path, "rev-parse", "base").strip(),
                       "entry": entry.name, "origin": (entry / "origin").read_text().strip(),
-                      "version": ".".join(map(str, kernel_version(self.path))),
+                      "version": ".".join(map(str, source_version(self.path))),
                       "applied": []}
         self.save()
         print(f"compose: base {self.state['version']} ({self.state['origin']}), "
