@@ -35,12 +35,15 @@ BOOT_OUT  := $(O)/deb-boot
 RUN   = python3 -m scripts.machine.run --engine "$(ENGINE)" --tests "$(TESTS)"
 ON    = --build $(1)/image --init $(1)/image/init --run-dir $(1)/run
 
-export V KERNEL_SRC LLVM BASE
+export V KERNEL_SRC QEMU_SRC LLVM BASE
+# make compose and make refresh: linux, or qemu, the emulator of engine amd
+export SERIES ?= linux
+export EMULATOR := $(O)/qemu/qemu-system-x86_64
 MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
-TARGETS := kselftest check check-full full fuzz soak pinning transport firmware shared-ranges compose topics mirror bases refresh apply build image base-build base-image base-tree \
+TARGETS := kselftest check check-full full fuzz soak pinning transport firmware shared-ranges qemu compose topics mirror bases refresh apply build image base-build base-image base-tree \
            debug-image debug debug-full kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
@@ -107,6 +110,10 @@ uapi: compose ## the header for VMMs alone, as C and C++, for 32 and 64 bits
 shared-ranges: compose ## the selftests' list of shared ranges on the host, with sanitizers
 	@tests/shared_ranges/check.sh $(TREE)
 
+qemu: deps ## the emulator of engine amd: qemu/ on Debian's source of QEMU, built (SERIES=qemu, QEMU_SRC=)
+	@SERIES=qemu python3 -m scripts.series.compose $(O)
+	@scripts/build/qemu.sh $(O)/qemu-10.0 $(O)/qemu
+
 compose: deps ## base + series as a git branch in build/linux-7.3 (BASE=7.2: build/7.2/linux-7.2)
 	@python3 -m scripts.series.compose $(O)
 
@@ -125,25 +132,25 @@ refresh: deps ## commits in build/linux-7.3 back to patches/ and mirror files (B
 apply: deps ## the series on a tree of yours: KDIR=~/linux (TOPIC=: that and what it needs)
 	@python3 -m scripts.series.apply "$(KDIR)" "$(TOPIC)"
 
-build: compose ## kernel, modules and selftests of the series
+build: compose qemu ## kernel, modules and selftests of the series
 	@scripts/build/build.sh $(TREE) $(O) $(CONFIG)
 	@python3 -m scripts.build.added_objects $(TREE) $(O)
 
 # What boots of the series, and nothing else, if it has been built before.
-image: compose
+image: compose qemu
 	@scripts/build/cached_image.sh $(TREE) $(O) $(CONFIG)
 
 base-build: base-tree
 	@scripts/build/build.sh $(BASE_OUT)/linux-$(BASE) $(BASE_OUT) configs/kvm.config
 
-base-image: base-tree
+base-image: base-tree qemu
 	@scripts/build/cached_image.sh $(BASE_OUT)/linux-$(BASE) $(BASE_OUT) configs/kvm.config
 
 base-tree: compose
 	@[ -d $(BASE_OUT)/linux-$(BASE) ] || git -C $(TREE) worktree add -q --detach $(BASE_OUT)/linux-$(BASE) base
 	@git -C $(BASE_OUT)/linux-$(BASE) checkout -q --detach base
 
-debug-image: compose
+debug-image: compose qemu
 	@scripts/build/cached_image.sh $(TREE) $(DEBUG_OUT) $(CONFIG) tests/debug/debug.config
 
 debug: debug-image ## the series' own tests but guest_boot_test, on amd with KASAN, lockdep and kmemleak
@@ -152,13 +159,13 @@ debug: debug-image ## the series' own tests but guest_boot_test, on amd with KAS
 debug-full: debug-image ## and that one, mainline's quick tests, and every allocation failing once
 	@$(RUN) --engine amd --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
 
-kcsan-image: compose
+kcsan-image: compose qemu
 	@scripts/build/cached_image.sh $(TREE) $(KCSAN_OUT) $(CONFIG) tests/kcsan/kcsan.config
 
 kcsan: kcsan-image ## the series' own tests on amd with KCSAN
 	@$(RUN) --engine amd --set kcsan --patience 5 $(call ON,$(KCSAN_OUT))
 
-coverage: compose ## which lines and branches of the added files the tests execute
+coverage: compose qemu ## which lines and branches of the added files the tests execute
 	@python3 -m tests.coverage.check $(O)
 
 boot: options image ## boot one engine and run TESTS= on it
@@ -188,7 +195,7 @@ configs: base-tree ## a table of configurations: each builds without a warning
 htmldocs: base-tree checkers ## the pages of the series as HTML: warnings that the base does not have
 	@python3 -m tests.checkers.check $@ $(O)
 
-bisect: compose ## every commit builds, boots and passes its tests (hours; COMMITS=FIRST-LAST TOPIC=)
+bisect: compose qemu ## every commit builds, boots and passes its tests (hours; COMMITS=FIRST-LAST TOPIC=)
 	@python3 -m tests.bisect.check $(O) "$(COMMITS)" "$(TOPIC)"
 
 mail: compose ## each topic as checked mails in build/mail/TOPIC; sends nothing (TOPIC= VERSION=N BASE_COMMIT=)

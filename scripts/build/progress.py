@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-# "  CC      lib/str_error_r.o": a file's name says nothing.
-STEP = re.compile(r"\s+[A-Z]+ ")
+# "  CC      lib/str_error_r.o", or of ninja "[1/2] Compiling ...": a file's name says nothing.
+STEP = re.compile(r"\s+[A-Z]+ |\[\d+/\d+\] ")
 # A compiler's or linker's own words before what make says of them: it goes on with other
 # files after an error.
 WHY = (r"(?i:error: )|undefined reference|No space left|did not take",

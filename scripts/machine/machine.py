@@ -24,9 +24,11 @@ END_MARKER = b"# end of plan"
 BEATS, BEATS_MARKER = "beats=1", b"# limits: tell the seconds"
 
 
-def need(program, package):
+def need(program, how):
+    """HOW is a package, or "make TARGET"."""
     if not shutil.which(program):
-        raise Failed(f"{program} is missing: apt-get install {package} (or make deps)")
+        raise Failed(f"{program} is missing: " + (
+            how if how.startswith("make ") else f"apt-get install {how} (or make deps)"))
 
 
 def pack(root, initrd):

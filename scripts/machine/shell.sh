@@ -26,15 +26,13 @@ mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t sysfs none /sys
 mount -t debugfs none /sys/kernel/debug; mount -t tracefs none /sys/kernel/tracing
 while read -r module; do insmod "/modules/$module.ko"; done </load
 cd /tests
-# Not on CPU 0, see qemu.py.
-setsid taskset 0x6 sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
+setsid sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
 poweroff -f
 INIT
 chmod +x "$work/root/init"
 (cd "$work/root" && find . | cpio --quiet -o -H newc -R 0:0 | zstd -q -9) >"$work/initrd"
-machine=$(cd "$(dirname "$0")/../.." && python3 -c 'from scripts.machine import qemu; print(*qemu.TCG, *qemu.AMD)')
+machine=$(cd "$(dirname "$0")/../.." && python3 -c 'from scripts.machine import qemu; print(qemu.EMULATOR, *qemu.FIRMWARE, *qemu.TCG, *qemu.AMD)')
 clock=$(cd "$(dirname "$0")/../.." && python3 -c 'from scripts.machine import clock, tsc; print(clock.options(tsc.host_khz()))')
 # shellcheck disable=SC2086 # a list of options
-qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
-	$machine -serial mon:stdio \
+$machine -nodefaults -no-user-config -display none -no-reboot -serial mon:stdio \
 	-kernel "$image/bzImage" -initrd "$work/initrd" -append "console=ttyS0,115200 panic=-1 $clock"

@@ -29,7 +29,7 @@ class Build(Sandbox):
         for name, text in (("dpkg-query", "exit 1"), ("id", "echo 1000"), ("apt-get", "exit 1")):
             self.fake(name, text)
         done = self.call("scripts/packages/deps.sh", env={"PATH": self.path})
-        self.bad(done, "sudo apt-get install", "qemu-system-x86", "bochs")
+        self.bad(done, "sudo apt-get install", "ninja-build", "bochs")
 
     def test_an_option_that_does_not_take_names_what_is_unmet(self):
         self.write_kernel(self.kernel, {"arch/Kconfig":

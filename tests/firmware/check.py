@@ -16,7 +16,7 @@ from scripts.machine.clock import clock_faults
 from scripts.machine.engines import tsc_khz
 from scripts.machine.initrd import load_order
 from scripts.machine.ktap import faults, parse
-from scripts.machine.machine import Machine, need, pack
+from scripts.machine.machine import Machine, pack
 from scripts.machine.qemu import qemu
 from scripts.machine.splats import splats
 from scripts.common import Failed, run_main, ROOT
@@ -81,7 +81,6 @@ def boot(run_dir, image, store, plan):
 
 def main():
     out = Path(sys.argv[1]).resolve()
-    need("qemu-system-x86_64", "qemu-system-x86")
     if not (OVMF / "OVMF_CODE_4M.fd").is_file():
         raise Failed(f"{OVMF}/OVMF_CODE_4M.fd is missing: apt-get install ovmf (or make deps)")
     run_dir = out / "firmware"

@@ -10,7 +10,7 @@ git ls-files -co --exclude-standard '*.py' | xargs pyflakes3 || failed=1
 mypy --config-file tests/lint/mypy.ini scripts tests || failed=1
 for file in $(git ls-files -co --exclude-standard); do
 	case $file in
-	*.patch | patches/*/cover-letter | patches/cover-end) continue ;;
+	*.patch | */cover-letter | patches/cover-end) continue ;;
 	esac
 	head -n 5 "$file" | grep -q 'SPDX-License-Identifier: ' || {
 		echo "lint: $file has no SPDX line"

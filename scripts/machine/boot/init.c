@@ -96,22 +96,6 @@ static void carry_out_plan(void)
 	tcdrain(fileno(out));
 }
 
-/* A parameter of the kernel that the kernel does not know: no test on CPUs below. */
-static void spare_cpus(void)
-{
-	const char *first = getenv("first_test_cpu");
-	int cpu, nr = sysconf(_SC_NPROCESSORS_ONLN);
-	cpu_set_t cpus;
-
-	if (!first)
-		return;
-	CPU_ZERO(&cpus);
-	for (cpu = atoi(first); cpu < nr; cpu++)
-		CPU_SET(cpu, &cpus);
-	if (sched_setaffinity(0, sizeof(cpus), &cpus))
-		bail_out("first_test_cpu", errno);
-}
-
 /*
  * A kernel that is not told the TSC's rate has tsc-early as its clock source for the first
  * seconds, until it knows better.  A test of clocks that starts before skips, or sees the rate
@@ -176,7 +160,6 @@ int main(void)
 	setenv("PATH", "/bin:/tests", 1);
 	setenv("HOME", "/tmp", 1);
 
-	spare_cpus();
 	wait_for_clock();
 	carry_out_plan();
 	reboot(RB_POWER_OFF);
