@@ -120,8 +120,9 @@ compose: deps ## base + series as a git branch in build/linux-7.3 (BASE=7.2: bui
 topics: base-image ## each topic applies to the base with what it needs; alone, it builds
 	@python3 -m tests.topics.check $(O)
 
-mirror: compose ## the root's kernel files, Kconfig and MAINTAINERS are what the series makes
-	@python3 -m scripts.series.mirror $(O)
+mirror: compose qemu ## the root's kernel files, Kconfig and MAINTAINERS are what the series makes; qemu/ too
+	@SERIES=linux python3 -m scripts.series.mirror $(O)
+	@SERIES=qemu python3 -m scripts.series.mirror $(O)
 
 bases: deps ## compose the series on every base that can be had now (half an hour)
 	@python3 -m scripts.series.bases $(O)
@@ -174,7 +175,8 @@ boot: options image ## boot one engine and run TESTS= on it
 shell: image ## an interactive shell on the amd engine (QEMU's console, Ctrl-A X ends it)
 	@scripts/machine/shell.sh $(O)/image
 
-checkpatch: compose ## checkpatch.pl --strict on every commit (TOPIC=)
+checkpatch: compose qemu ## checkpatch.pl --strict on every commit (TOPIC=); QEMU's own on those of qemu/
+	@cd $(O)/qemu-10.0 && scripts/checkpatch.pl --quiet --no-signoff --branch base..series
 	@python3 -m tests.checkpatch.check $(TREE) "TOPIC=$(TOPIC)"
 
 w1: base-tree checkers ## W=1: warnings that the base does not have (also: sparse, clang, coccicheck)

@@ -41,7 +41,7 @@ def remember(key, what):
 # What undoes a recorded pass of a step: another kernel, a change in its own folder of
 # tests/, and one in what it shares with others, which is here.
 BUILDS = ("Makefile", "configs/", "scripts/build/", "scripts/common.py")
-BOOTS = (*BUILDS, "scripts/machine/", "tests/expected/")
+BOOTS = (*BUILDS, "scripts/machine/", "tests/expected/", "qemu/")
 SHARED = {
     "configs": BUILDS,
     **dict.fromkeys(("w1", "sparse", "clang", "coccicheck", "htmldocs"),

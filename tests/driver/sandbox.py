@@ -43,7 +43,8 @@ class Sandbox(unittest.TestCase):
         self.write_kernel(self.kernel)
         self.env = {**os.environ, "XDG_CACHE_HOME": str(self.temp / "cache"),
                     "KERNEL_ORG": "http://127.0.0.1:9", "PYTHONDONTWRITEBYTECODE": "1",
-                    "KERNEL_SRC": str(self.kernel), "BASE": "", "GIT_CONFIG_GLOBAL": "/dev/null",
+                    "KERNEL_SRC": str(self.kernel), "BASE": "", "SERIES": "", "EMULATOR": "",
+                    "GIT_CONFIG_GLOBAL": "/dev/null",
                     "GIT_AUTHOR_NAME": "tester", "GIT_AUTHOR_EMAIL": "tester@localhost",
                     "GIT_COMMITTER_NAME": "tester", "GIT_COMMITTER_EMAIL": "tester@localhost"}
 

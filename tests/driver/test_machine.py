@@ -177,7 +177,7 @@ class Options(Sandbox):
         for name in ("kvm-amd", "kvm-intel"):
             (self.temp / f"modules/{name}.ko").write_text("")
         self.fake("modinfo", "")
-        for tool in ("find", "cpio", "zstd"):
+        for tool in ("find", "cpio", "zstd", "setpriv"):
             (self.temp / "bin" / tool).symlink_to(shutil.which(tool) or tool)
         for engine, word in (("amd", "make qemu"), ("intel", "apt-get install bochs")):
             self.bad(self.call(*common, "--engine", engine, "--tests", "fix_hypercall_test",
