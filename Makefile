@@ -18,6 +18,11 @@ SEED      ?=
 # Of make soak: how long.
 SECONDS   ?=
 
+ifneq ($(filter-out linux,$(SERIES)),)
+ifneq ($(filter-out compose refresh,$(or $(MAKECMDGOALS),kselftest)),)
+$(error SERIES=$(SERIES) is for make compose and make refresh)
+endif
+endif
 ifeq ($(wildcard bases/v$(BASE)),)
 $(error BASE=$(BASE): no such base; there are: $(patsubst bases/v%,%,$(wildcard bases/v*)))
 endif

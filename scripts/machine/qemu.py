@@ -10,8 +10,9 @@ EMULATOR = os.environ.get("EMULATOR") or "qemu-system-x86_64"
 # Debian's packages seabios and qemu-system-data.
 FIRMWARE = ["-L", "/usr/share/seabios", "-L", "/usr/share/qemu"]
 TCG = ["-accel", "tcg,thread=multi", "-smp", "2"]
-# Software SEV VMs need 48 bits of physical addresses.
-AMD = ["-cpu", "EPYC,+svm,+npt,+nrip-save,+decodeassists,+flushbyasid,phys-bits=48", "-m", "3G"]
+# The C-bit is the topmost of 52 bits of physical addresses.
+AMD = ["-cpu", "EPYC,+svm,+npt,+nrip-save,+decodeassists,+flushbyasid,+sev,+sme-coherent,phys-bits=52",
+       "-machine", "q35", "-device", "amd-psp", "-m", "3G"]
 # For -accel kvm: this machine's own CPU
 HOST = ["-cpu", "host", "-m", "3G"]
 

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Memory encryption of AMD's processors, for TCG
+ *
+ * The cipher is Speck128/128 in the mode that XTS is for AES: a tweak for each
+ * page, multiplied for each of its blocks.  Hardware has AES.  What matters to
+ * software is the same: ciphertext depends on key, address and all of a block
+ * of 16 bytes.
+ */
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/main-loop.h"
+#include "qemu/units.h"
+#include "exec/exec-all.h"
+#include "exec/cputlb.h"
+#include "exec/ram_addr.h"
+#include "hw/core/cpu.h"
+#include "hw/i386/amd-mem-enc.h"
+
+#define ROUNDS      32
+#define PAGE_SHIFT  12
+#define PAGE_BYTES  (1 << PAGE_SHIFT)
+
+typedef struct Key {
+    bool used;
+    uint64_t data[ROUNDS];
+    uint64_t tweak[ROUNDS];
+} Key;
+
+typedef struct Block {
+    uint64_t x, y;
+} Block;
+
+bool amd_mem_enc_active;
+
+static struct {
+    X86MachineState *x86ms;
+    /* The ASID whose view each page is; changed with all CPUs stopped. */
+    uint16_t *view;
+    Key keys[AMD_MEM_ENC_NR_ASIDS + 1];
+} mem_enc;
+
+static void expand_key(uint64_t *round, uint64_t hi, uint64_t lo)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        round[i] = lo;
+        hi = (ror64(hi, 8) + lo) ^ i;
+        lo = rol64(lo, 3) ^ hi;
+    }
+}
+
+static Block encrypt(const uint64_t *round, Block b)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        b.x = (ror64(b.x, 8) + b.y) ^ round[i];
+        b.y = rol64(b.y, 3) ^ b.x;
+    }
+    return b;
+}
+
+static Block decrypt(const uint64_t *round, Block b)
+{
+    for (int i = ROUNDS - 1; i >= 0; i--) {
+        b.y = ror64(b.y ^ b.x, 3);
+        b.x = rol64((b.x ^ round[i]) - b.y, 8);
+    }
+    return b;
+}
+
+/* An ASID without a key has one that is all zeroes. */
+static void crypt_page(unsigned asid, size_t page, bool encrypts)
+{
+    const Key *key = &mem_enc.keys[asid];
+    uint8_t *ram = memory_region_get_ram_ptr(MACHINE(mem_enc.x86ms)->ram);
+    uint64_t *words = (uint64_t *)(ram + (page << PAGE_SHIFT));
+    Block tweak;
+
+    if (!asid) {
+        return;
+    }
+    tweak = encrypt(key->tweak, (Block) { page, 0 });
+    for (int i = 0; i < PAGE_BYTES / 8; i += 2) {
+        Block b = { words[i] ^ tweak.x, words[i + 1] ^ tweak.y };
+        bool carry = tweak.y >> 63;
+
+        b = encrypts ? encrypt(key->data, b) : decrypt(key->data, b);
+        words[i] = b.x ^ tweak.x;
+        words[i + 1] = b.y ^ tweak.y;
+        tweak.y = tweak.y << 1 | tweak.x >> 63;
+        tweak.x = tweak.x << 1 ^ (carry ? 0x87 : 0);
+    }
+}
+
+/* The number of the page in RAM, or -1: it is none. */
+static ssize_t ram_page(hwaddr pa)
+{
+    X86MachineState *x86ms = mem_enc.x86ms;
+
+    if (pa < x86ms->below_4g_mem_size) {
+        return pa >> PAGE_SHIFT;
+    }
+    if (pa >= x86ms->above_4g_mem_start &&
+        pa - x86ms->above_4g_mem_start < x86ms->above_4g_mem_size) {
+        return (pa - x86ms->above_4g_mem_start +
+                x86ms->below_4g_mem_size) >> PAGE_SHIFT;
+    }
+    return -1;
+}
+
+static ram_addr_t ram_start(void)
+{
+    return memory_region_get_ram_addr(MACHINE(mem_enc.x86ms)->ram);
+}
+
+/* Stop all CPUs but this one, which may be executing or not. */
+static void stop_cpus(bool *locked, bool *running)
+{
+    *locked = bql_locked();
+    *running = current_cpu->running && !cpu_in_exclusive_context(current_cpu);
+    if (*locked) {
+        bql_unlock();
+    }
+    if (*running) {
+        cpu_exec_end(current_cpu);
+        start_exclusive();
+    }
+}
+
+static void go_on(bool locked, bool running)
+{
+    if (running) {
+        end_exclusive();
+        cpu_exec_start(current_cpu);
+    }
+    if (locked) {
+        bql_lock();
+    }
+}
+
+/* With all other CPUs stopped. */
+static void change_view(size_t page, unsigned asid)
+{
+    ram_addr_t start = ram_start() + ((ram_addr_t)page << PAGE_SHIFT);
+
+    tb_invalidate_phys_range(start, start + PAGE_BYTES - 1);
+    crypt_page(mem_enc.view[page], page, true);
+    crypt_page(asid, page, false);
+    qatomic_set(&mem_enc.view[page], asid);
+}
+
+static void flush_tlbs(void)
+{
+    CPUState *cs;
+
+    CPU_FOREACH(cs) {
+        tlb_flush(cs);
+    }
+}
+
+void amd_mem_enc_view_slow(hwaddr pa, unsigned asid)
+{
+    ssize_t page = ram_page(pa);
+    bool locked, running;
+
+    if (page < 0) {
+        return;
+    }
+    /*
+     * Between end_exclusive() and cpu_exec_start(), another CPU may have its
+     * turn: look again.
+     */
+    while (qatomic_read(&mem_enc.view[page]) != asid) {
+        stop_cpus(&locked, &running);
+        if (mem_enc.view[page] != asid) {
+            change_view(page, asid);
+            flush_tlbs();
+        }
+        go_on(locked, running);
+    }
+}
+
+void amd_mem_enc_set_key(unsigned asid,
+                         const uint8_t bytes[AMD_MEM_ENC_KEY_SIZE])
+{
+    Key *key = &mem_enc.keys[asid];
+
+    assert(asid && asid <= AMD_MEM_ENC_NR_ASIDS && !key->used);
+    expand_key(key->data, ldq_le_p(bytes + 8), ldq_le_p(bytes));
+    expand_key(key->tweak, ~ldq_le_p(bytes + 8), ~ldq_le_p(bytes));
+    key->used = true;
+    qatomic_set(&amd_mem_enc_active, true);
+}
+
+void amd_mem_enc_drop_key(unsigned asid)
+{
+    size_t nr_pages = MACHINE(mem_enc.x86ms)->ram_size >> PAGE_SHIFT;
+    bool locked, running;
+
+    stop_cpus(&locked, &running);
+    for (size_t page = 0; page < nr_pages; page++) {
+        if (mem_enc.view[page] == asid) {
+            change_view(page, 0);
+        }
+    }
+    flush_tlbs();
+    mem_enc.keys[asid].used = false;
+    go_on(locked, running);
+}
+
+bool amd_mem_enc_is_ram(hwaddr pa, size_t len)
+{
+    hwaddr last = pa + len - 1;
+    ssize_t first_page = ram_page(pa), last_page = ram_page(last);
+
+    return len && last >= pa && first_page >= 0 && last_page >= 0 &&
+           last_page - first_page == (last >> PAGE_SHIFT) - (pa >> PAGE_SHIFT);
+}
+
+static bool access_ram(hwaddr pa, unsigned asid, uint8_t *buf, size_t len,
+                       bool is_write)
+{
+    uint8_t *ram = memory_region_get_ram_ptr(MACHINE(mem_enc.x86ms)->ram);
+
+    if (!amd_mem_enc_is_ram(pa, len)) {
+        return false;
+    }
+    while (len) {
+        size_t offset = pa & (PAGE_BYTES - 1);
+        size_t n = MIN(len, PAGE_BYTES - offset);
+        ssize_t page = ram_page(pa);
+        uint8_t *there = ram + ((size_t)page << PAGE_SHIFT) + offset;
+
+        amd_mem_enc_view(pa, asid);
+        if (is_write) {
+            ram_addr_t start = ram_start() + (there - ram);
+
+            tb_invalidate_phys_range(start, start + n - 1);
+            memcpy(there, buf, n);
+        } else {
+            memcpy(buf, there, n);
+        }
+        pa += n;
+        buf += n;
+        len -= n;
+    }
+    return true;
+}
+
+bool amd_mem_enc_read(hwaddr pa, unsigned asid, void *buf, size_t len)
+{
+    return access_ram(pa, asid, buf, len, false);
+}
+
+bool amd_mem_enc_write(hwaddr pa, unsigned asid, const void *buf, size_t len)
+{
+    return access_ram(pa, asid, (uint8_t *)buf, len, true);
+}
+
+bool amd_mem_enc_present(void)
+{
+    return mem_enc.view;
+}
+
+void amd_mem_enc_init(X86MachineState *x86ms)
+{
+    mem_enc.x86ms = x86ms;
+    mem_enc.view = g_new0(uint16_t, MACHINE(x86ms)->ram_size >> PAGE_SHIFT);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Memory encryption of AMD's processors, for TCG
+ *
+ * On hardware, memory holds ciphertext, and the memory controller encrypts and
+ * decrypts each access with the key of an ASID, or not at all.  Here each page
+ * of RAM holds what the users of one ASID's key see: its view.  An access with
+ * another key first makes the page the view of that one.  So a page that is
+ * read with the key that it was written with has its content, and with any
+ * other key, or with none, it has something else.
+ *
+ * Source: APM volume 2, 7.10 and 15.34.
+ */
+#ifndef HW_I386_AMD_MEM_ENC_H
+#define HW_I386_AMD_MEM_ENC_H
+
+#include "exec/hwaddr.h"
+#include "hw/i386/x86.h"
+#include "cpu.h"
+
+#define AMD_MEM_ENC_KEY_SIZE    16
+
+/* Whether any page may be encrypted: set once, by the first key. */
+extern bool amd_mem_enc_active;
+
+/* A machine without has no encrypted memory. */
+void amd_mem_enc_init(X86MachineState *x86ms);
+bool amd_mem_enc_present(void);
+
+/*
+ * Give ASID its KEY, and take it away.  Pages that were written with it remain
+ * ciphertext.  Called by a CPU, with the BQL, which is dropped meanwhile.
+ */
+void amd_mem_enc_set_key(unsigned asid,
+                         const uint8_t key[AMD_MEM_ENC_KEY_SIZE]);
+void amd_mem_enc_drop_key(unsigned asid);
+
+/*
+ * Make the page at @pa what ASID's key sees, 0: what is in memory.  Called by a
+ * CPU that executes.  It stays so for as long as that CPU does not leave its
+ * execution loop: only then can another CPU change it.  Nothing that is not RAM
+ * is ever encrypted.
+ */
+void amd_mem_enc_view_slow(hwaddr pa, unsigned asid);
+
+static inline void amd_mem_enc_view(hwaddr pa, unsigned asid)
+{
+    if (unlikely(qatomic_read(&amd_mem_enc_active))) {
+        amd_mem_enc_view_slow(pa, asid);
+    }
+}
+
+bool amd_mem_enc_is_ram(hwaddr pa, size_t len);
+
+/* Accesses of the firmware; false if not all of it is RAM. */
+bool amd_mem_enc_read(hwaddr pa, unsigned asid, void *buf, size_t len);
+bool amd_mem_enc_write(hwaddr pa, unsigned asid, const void *buf, size_t len);
+
+#endif
