@@ -333,12 +333,31 @@ static int cmd_guest_status(AmdPsp *s, Guest *guest, uint8_t *buf)
     return SUCCESS;
 }
 
+/* Copy RAM from one key to another, by way of @hash. */
+static void recrypt(hwaddr src, unsigned src_asid, hwaddr dst,
+                    unsigned dst_asid, uint32_t len, QCryptoHash *hash)
+{
+    uint8_t data[4 * KiB];
+
+    while (len) {
+        size_t n = MIN(len, sizeof(data) - src % sizeof(data));
+
+        amd_mem_enc_read(src, src_asid, data, n);
+        amd_mem_enc_write(dst, dst_asid, data, n);
+        if (hash) {
+            qcrypto_hash_update(hash, (char *)data, n, &error_abort);
+        }
+        src += n;
+        dst += n;
+        len -= n;
+    }
+}
+
 /* Encrypt LEN bytes in place, which the launch digest is to have. */
 static int cmd_launch_update(AmdPsp *s, Guest *guest, uint8_t *buf)
 {
     hwaddr addr = ldq_le_p(buf + 8);
     uint32_t len = ldl_le_p(buf + 16);
-    g_autofree uint8_t *data = NULL;
 
     if (guest->state != LUPDATE) {
         return INVALID_GUEST_STATE;
@@ -346,15 +365,13 @@ static int cmd_launch_update(AmdPsp *s, Guest *guest, uint8_t *buf)
     if (!guest->asid) {
         return INACTIVE;
     }
-    if (!len || len % 16 || len > 16 * MiB) {
+    if (!len || len % 16) {
         return INVALID_LENGTH;
     }
-    data = g_malloc(len);
-    if (addr % 16 || !amd_mem_enc_read(addr, 0, data, len) ||
-        !amd_mem_enc_write(addr, guest->asid, data, len)) {
+    if (addr % 16 || !amd_mem_enc_is_ram(addr, len)) {
         return INVALID_ADDRESS;
     }
-    qcrypto_hash_update(guest->launch, (char *)data, len, &error_abort);
+    recrypt(addr, 0, addr, guest->asid, len, guest->launch);
     return SUCCESS;
 }
 
@@ -425,7 +442,6 @@ static int debug(Guest *guest, uint8_t *buf, bool encrypts)
 {
     hwaddr src = ldq_le_p(buf + 8), dst = ldq_le_p(buf + 16);
     uint32_t len = ldl_le_p(buf + 24);
-    g_autofree uint8_t *data = NULL;
 
     if (guest->policy & POLICY_NODBG) {
         return POLICY_FAILURE;
@@ -433,15 +449,15 @@ static int debug(Guest *guest, uint8_t *buf, bool encrypts)
     if (!guest->asid) {
         return INACTIVE;
     }
-    if (!len || len % 16 || len > 16 * MiB) {
+    if (!len || len % 16) {
         return INVALID_LENGTH;
     }
-    data = g_malloc(len);
-    if ((src | dst) % 16 ||
-        !amd_mem_enc_read(src, encrypts ? 0 : guest->asid, data, len) ||
-        !amd_mem_enc_write(dst, encrypts ? guest->asid : 0, data, len)) {
+    if ((src | dst) % 16 || !amd_mem_enc_is_ram(src, len) ||
+        !amd_mem_enc_is_ram(dst, len)) {
         return INVALID_ADDRESS;
     }
+    recrypt(src, encrypts ? 0 : guest->asid, dst, encrypts ? guest->asid : 0,
+            len, NULL);
     return SUCCESS;
 }
 

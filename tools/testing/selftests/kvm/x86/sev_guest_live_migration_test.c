@@ -392,7 +392,8 @@ int main(int argc, char *argv[])
 		linux_guest_usage(&options);
 	__TEST_REQUIRE(options.nr_modules, "no module for the guest, see -m");
 	linux_guest_require_kernel(&options);
-	__TEST_REQUIRE(linux_guest_sev_supported(), "KVM has no software SEV VMs");
+	__TEST_REQUIRE(linux_guest_sev_supported(KVM_X86_SW_SEV_VM),
+		       "KVM has no software SEV VMs");
 
 	ksft_print_header();
 	ksft_set_plan(4);

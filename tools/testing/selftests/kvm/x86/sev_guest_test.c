@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Boot Linux as an SEV guest, on a software SEV VM, and compare the pages that it
+ * Boot Linux as an SEV guest, or on a software SEV VM, and compare the pages that it
  * says it shares with the pages that it does share, by its own page tables.
  */
 #include <linux/bitmap.h>
@@ -41,11 +41,12 @@
 
 #define STRESS			"mem_encrypt_stress.ko"
 
-static bool defective, bench;
+static bool defective, bench, real;
 
 static const struct linux_guest_option own_options[] = {
 	{ 'd', &defective,
 	  .help = "the kernel reports page by page, and what it shares as private; only boot it" },
+	{ 'r', &real, .help = "an SEV guest with encrypted memory, not that of a software SEV VM" },
 	{ 'b', &bench,
 	  .help = "no test, but how long plain and SEV guests take to boot, in ns" },
 };
@@ -274,7 +275,8 @@ static bool watch_request(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u6
 	struct watch *watch = sev->private;
 	int patched;
 
-	memcpy(&patched, linux_guest_kernel_hva(sev->guest, watch->patched_gva), sizeof(int));
+	linux_guest_read(sev->guest, watch->patched_gva - LINUX_GUEST_KERNEL_MAP, &patched,
+			 sizeof(patched), true);
 	watch->nr_early += !patched;
 	if (!sev->nr_ready && vcpu_get_msr(vcpu, MSR_KVM_MIGRATION_CONTROL))
 		watch->nr_too_ready++;
@@ -382,6 +384,7 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 		.files = files,
 		.nr_vcpus = scenario->nr_vcpus,
 		.mem_size = GUEST_MEM_SIZE,
+		.vm_type = real ? KVM_X86_SEV_VM : KVM_X86_SW_SEV_VM,
 	};
 	struct linux_guest_disk *disk;
 	char init[PATH_MAX];
@@ -551,7 +554,8 @@ int main(int argc, char *argv[])
 
 	linux_guest_parse_options(&options, argc, argv);
 	linux_guest_require_kernel(&options);
-	__TEST_REQUIRE(linux_guest_sev_supported(), "KVM has no software SEV VMs");
+	__TEST_REQUIRE(linux_guest_sev_supported(real ? KVM_X86_SEV_VM : KVM_X86_SW_SEV_VM),
+		       "KVM has no%s SEV VMs", real ? "" : " software");
 	if (bench) {
 		print_boot_times();
 		return 0;

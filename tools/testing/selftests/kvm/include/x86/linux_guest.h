@@ -172,6 +172,12 @@ void linux_guest_program(char *path, size_t size, const char *name);
 /* The address of @symbol in the System.map @map, 0 if there is none. */
 u64 linux_guest_symbol(const char *map, const char *symbol);
 
+/*
+ * Read guest memory, which is encrypted if it is @private and KVM can do that.  It is
+ * decrypted by the security processor, for guests whose policy allows for debugging.
+ */
+void linux_guest_read(struct linux_guest *guest, u64 gpa, void *buf, u64 size, bool private);
+
 /* Where the test finds a symbol of the kernel's image. */
 void *linux_guest_kernel_hva(struct linux_guest *guest, u64 addr);
 

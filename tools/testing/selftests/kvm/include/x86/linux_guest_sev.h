@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A real Linux kernel as the guest of a software SEV VM, see linux_guest.h and
- * Documentation/virt/kvm/x86/software-sev.rst.
+ * A real Linux kernel as an SEV guest, or as the guest of a software SEV VM, see
+ * linux_guest.h and Documentation/virt/kvm/x86/software-sev.rst.
  *
  * Such a guest tells KVM which of its pages it shares with the host.  Nothing
- * breaks if it, or whoever keeps the list, is wrong: memory isn't encrypted.  So
- * the list is compared with what the guest's own page tables say.
+ * breaks if it, or whoever keeps the list, is wrong: without SEV memory isn't
+ * encrypted, and with it only a migration would notice.  So the list is compared
+ * with what the guest's own page tables say.
  */
 #ifndef SELFTEST_KVM_LINUX_GUEST_SEV_H
 #define SELFTEST_KVM_LINUX_GUEST_SEV_H
@@ -47,12 +48,12 @@ struct linux_guest_sev_diff {
 	u64 first;		/* gpa of the first page of the latter two */
 };
 
-/* If this KVM has software SEV VMs. */
-bool linux_guest_sev_supported(void);
+/* If this KVM has SEV VMs: KVM_X86_SEV_VM, or KVM_X86_SW_SEV_VM. */
+bool linux_guest_sev_supported(u32 vm_type);
 
 /*
- * @params is that of linux_guest_create(), with whatever vm_type.  The guest is
- * offered page status reports and migration control.  linux_guest_sev_free() also
+ * @params is that of linux_guest_create().  Whatever vm_type is, if it is not
+ * KVM_X86_SEV_VM, it becomes KVM_X86_SW_SEV_VM.  The guest is offered page status reports and migration control.  linux_guest_sev_free() also
  * frees the linux_guest.
  */
 struct linux_guest_sev *linux_guest_sev_create(struct linux_guest_params *params);

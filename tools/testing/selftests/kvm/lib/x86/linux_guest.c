@@ -15,6 +15,7 @@
 #include "linux_guest.h"
 #include "linux_guest_virtio.h"
 #include "processor.h"
+#include "sev.h"
 
 /*
  * No ACPI and no PCI, as there are neither.  Without console= Linux would pick
@@ -587,6 +588,8 @@ struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *pa
 	guest->mem_size = params->mem_size ?: LINUX_GUEST_MEM_SIZE;
 	if (params->vm_type == KVM_X86_SW_SEV_VM)
 		guest->c_bit = BIT_ULL(KVM_SW_SEV_C_BIT);
+	else if (params->vm_type == KVM_X86_SEV_VM)
+		guest->c_bit = BIT_ULL(this_cpu_property(X86_PROPERTY_SEV_C_BIT));
 	TEST_ASSERT(guest->nr_vcpus <= LINUX_GUEST_MAX_VCPUS, "%d vCPUs are too many",
 		    guest->nr_vcpus);
 	TEST_ASSERT(guest->mem_size <= MAX_MEM_SIZE, "%lu bytes of memory are too much",
@@ -604,6 +607,8 @@ struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *pa
 	/* All of the memory is the guest's: none of the library's own tables. */
 	vm = vm_create_barebones_type(params->vm_type);
 	guest->vm = vm;
+	if (params->vm_type == KVM_X86_SEV_VM)
+		sev_vm_init(vm);
 	if (params->coco_exits)
 		vm_enable_cap(vm, KVM_CAP_COCO_EXITS, params->coco_exits);
 	if (host_cpu_is_intel) {
@@ -927,6 +932,20 @@ u64 linux_guest_symbol(const char *map, const char *symbol)
 	}
 	fclose(file);
 	return found;
+}
+
+void linux_guest_read(struct linux_guest *guest, u64 gpa, void *buf, u64 size, bool private)
+{
+	struct kvm_sev_dbg dbg = {
+		.src_uaddr = (u64)addr_gpa2hva(guest->vm, gpa),
+		.dst_uaddr = (u64)buf,
+		.len = size,
+	};
+
+	if (private && is_sev_vm(guest->vm))
+		vm_sev_ioctl(guest->vm, KVM_SEV_DBG_DECRYPT, &dbg);
+	else
+		memcpy(buf, addr_gpa2hva(guest->vm, gpa), size);
 }
 
 void *linux_guest_kernel_hva(struct linux_guest *guest, u64 addr)

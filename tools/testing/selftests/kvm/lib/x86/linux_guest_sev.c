@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Linux as the guest of a software SEV VM, see linux_guest_sev.h.
+ * Linux as an SEV guest, see linux_guest_sev.h.
  */
 #include <linux/bitmap.h>
 #include <linux/kvm_para.h>
@@ -8,6 +8,7 @@
 #include "kvm_util.h"
 #include "processor.h"
 #include "linux_guest_sev.h"
+#include "sev.h"
 
 #define KVM_CPUID_FEATURES_LEAF	(KVM_CPUID_SIGNATURE + 1)
 
@@ -18,11 +19,25 @@
 #define PTES_PER_TABLE		512
 #define PTE_PRESENT		BIT_ULL(0)
 #define PTE_HUGE		BIT_ULL(7)
-#define PTE_ADDR		GENMASK_ULL(46, 12)
+#define PTE_ADDR		GENMASK_ULL(51, 12)
 
-bool linux_guest_sev_supported(void)
+bool linux_guest_sev_supported(u32 vm_type)
 {
-	return kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(KVM_X86_SW_SEV_VM);
+	return kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(vm_type);
+}
+
+/* All that has been loaded, which is all of the memory, is the guest's from here on. */
+static void launch(struct linux_guest *guest)
+{
+	struct kvm_sev_launch_start start = {};		/* debugging is allowed */
+	u8 measurement[256];
+
+	vm_sev_ioctl(guest->vm, KVM_SEV_LAUNCH_START, &start);
+	sev_register_encrypted_memory(guest->vm,
+				      memslot2region(guest->vm, LINUX_GUEST_MEMSLOT));
+	sev_launch_update_data(guest->vm, 0, guest->mem_size);
+	sev_vm_launch_measure(guest->vm, measurement);
+	sev_vm_launch_finish(guest->vm);
 }
 
 static u64 level_size(int level)
@@ -43,7 +58,7 @@ static void mark(struct linux_guest_sev *sev, unsigned long *bitmap, u64 gpa, u6
 
 static void walk_table(struct linux_guest_sev *sev, u64 entry, int level, unsigned long *bitmap)
 {
-	u64 i, pte, *ptes, gpa = entry & PTE_ADDR;
+	u64 ptes[PTES_PER_TABLE], i, pte, gpa = entry & PTE_ADDR & ~sev->guest->c_bit;
 
 	/* A table that is read without the C-bit is shared memory like any other. */
 	if (!(entry & sev->guest->c_bit))
@@ -51,10 +66,10 @@ static void walk_table(struct linux_guest_sev *sev, u64 entry, int level, unsign
 	if (gpa > sev->guest->mem_size - SZ_4K)
 		return;
 
-	ptes = addr_gpa2hva(sev->guest->vm, gpa);
+	/* Another vCPU may be changing it.  The processor encrypts all tables. */
+	linux_guest_read(sev->guest, gpa, ptes, sizeof(ptes), true);
 	for (i = 0; i < PTES_PER_TABLE; i++) {
-		/* Another vCPU may be changing it. */
-		pte = READ_ONCE(ptes[i]);
+		pte = ptes[i];
 		if (!(pte & PTE_PRESENT))
 			continue;
 		if (level > 1 && !(pte & PTE_HUGE))
@@ -200,9 +215,12 @@ static struct linux_guest_sev *create(struct linux_guest_params *params, bool em
 	int i;
 
 	TEST_ASSERT(sev, "No memory for a guest");
-	params->vm_type = KVM_X86_SW_SEV_VM;
+	if (params->vm_type != KVM_X86_SEV_VM)
+		params->vm_type = KVM_X86_SW_SEV_VM;
 	params->coco_exits = KVM_COCO_EXIT_MAP_GPA_RANGE | KVM_COCO_EXIT_MIGRATION_CONTROL;
 	guest = empty ? linux_guest_create_empty(params) : linux_guest_create(params);
+	if (params->vm_type == KVM_X86_SEV_VM)
+		launch(guest);
 	guest->private = sev;
 	guest->exit = linux_guest_sev_exit;
 	sev->guest = guest;
