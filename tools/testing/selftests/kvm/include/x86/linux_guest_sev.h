@@ -53,8 +53,8 @@ bool linux_guest_sev_supported(u32 vm_type);
 
 /*
  * @params is that of linux_guest_create().  Whatever vm_type is, if it is not
- * KVM_X86_SEV_VM, it becomes KVM_X86_SW_SEV_VM.  The guest is offered page status reports and migration control.  linux_guest_sev_free() also
- * frees the linux_guest.
+ * KVM_X86_SEV_VM, it becomes KVM_X86_SW_SEV_VM.  The guest is offered page status
+ * reports and migration control.  linux_guest_sev_free() also frees the linux_guest.
  */
 struct linux_guest_sev *linux_guest_sev_create(struct linux_guest_params *params);
 
