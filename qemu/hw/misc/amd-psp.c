@@ -655,8 +655,6 @@ static void amd_psp_class_init(ObjectClass *klass, void *data)
     k->device_id = 0x14ca;
     k->class_id = PCI_CLASS_CRYPT_OTHER;
     dc->desc = "AMD Platform Security Processor";
-    /* Memory that a key makes readable is nothing that can be migrated. */
-    dc->user_creatable = true;
     device_class_set_legacy_reset(dc, amd_psp_reset);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
 }
