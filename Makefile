@@ -48,7 +48,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
-TARGETS := kselftest check check-full full fuzz soak pinning transport firmware shared-ranges qemu compose topics mirror bases refresh apply build image base-build base-image base-tree \
+TARGETS := kselftest check check-full full fuzz soak pinning transport firmware shared-ranges qemu emulator-tests compose topics mirror bases refresh apply build image base-build base-image base-tree \
            debug-image debug debug-full kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
@@ -118,6 +118,9 @@ shared-ranges: compose ## the selftests' list of shared ranges on the host, with
 qemu: deps ## the emulator of engine amd: qemu/ on Debian's source of QEMU, built (SERIES=qemu, QEMU_SRC=)
 	@SERIES=qemu python3 -m scripts.series.compose $(O)
 	@scripts/build/qemu.sh $(O)/qemu-10.0 $(O)/qemu
+
+emulator-tests: qemu ## test programs for the emulator itself, without an operating system
+	@tests/emulator/check.sh $(O)/qemu-10.0 $(EMULATOR) $(O)/emulator-tests
 
 compose: deps ## base + series as a git branch in build/linux-7.3 (BASE=7.2: build/7.2/linux-7.2)
 	@python3 -m scripts.series.compose $(O)

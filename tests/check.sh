@@ -12,7 +12,7 @@ full=${2:-}
 log=$out/log
 mkdir -p "$log"
 rm -f "$log"/*.status "$log/check.state"
-passed=0 failed=0 skipped=0 number=0 total=13
+passed=0 failed=0 skipped=0 number=0 total=14
 [ -z "$full" ] || total=$((total + 16))
 started=$(date +%s)
 
@@ -61,6 +61,7 @@ if step build make build; then
 	step checkpatch make checkpatch
 	step uapi make uapi
 	step shared-ranges make shared-ranges
+	step emulator-tests make emulator-tests
 	step base-image make base-image && step topics make topics
 	step full make full
 	step transport make transport

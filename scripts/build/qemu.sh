@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# qemu.sh TREE OUT: OUT/qemu-system-x86_64, the emulator.
+# qemu.sh TREE OUT: OUT/qemu-system-x86_64, the emulator, and OUT/amd-psp-test, a test of it.
 #
 # Built with what engines amd and tdx need, and no more, or taken from the cache: the key
 # is all that decides about it.  A tree with uncommitted changes has none.
@@ -13,7 +13,7 @@ home=${XDG_CACHE_HOME:-$HOME/.cache}/kvm-coco
 cache=$home/qemu
 keep=4
 options="--target-list=x86_64-softmmu --without-default-features --enable-tcg --enable-kvm
-	--enable-fdt=system --disable-docs --disable-download --disable-install-blobs"
+	--enable-fdt=system --enable-nettle --disable-docs --disable-download --disable-install-blobs"
 
 key=
 if [ -z "$(git -C "$tree" status --porcelain)" ]; then
@@ -22,18 +22,18 @@ if [ -z "$(git -C "$tree" status --porcelain)" ]; then
 		cat "$here/qemu.sh"
 		gcc --version
 		ldd --version
-		pkg-config --modversion glib-2.0
+		pkg-config --modversion glib-2.0 nettle hogweed
 	} | sha256sum | cut -d ' ' -f 1)
 fi
 mkdir -p "$out" "$cache"
-if [ -n "$key" ] && [ -f "$cache/$key.gz" ]; then
-	if gzip -dc "$cache/$key.gz" >"$out/part"; then
-		chmod +x "$out/part"
-		mv "$out/part" "$out/qemu-system-x86_64"
-		touch "$cache/$key.gz"
+programs="qemu-system-x86_64 amd-psp-test"
+if [ -n "$key" ] && [ -f "$cache/$key.tar.gz" ]; then
+	# shellcheck disable=SC2086 # a list of names
+	if tar -C "$out" -xzf "$cache/$key.tar.gz" $programs; then
+		touch "$cache/$key.tar.gz"
 		exit 0
 	fi
-	echo "qemu: $cache/$key.gz is damaged, building anew" >&2
+	echo "qemu: $cache/$key.tar.gz is damaged, building anew" >&2
 fi
 
 tools=$(cd "$root" && python3 -m scripts.build.meson)
@@ -53,12 +53,15 @@ if [ ! -f build.ninja ] || [ "$(cat options 2>/dev/null)" != "$tree $options" ];
 		--python=/usr/bin/python3 --cc="ccache gcc" $options
 	echo "$tree $options" >options
 fi
-progress "build qemu" build.log ninja qemu-system-x86_64
-strip -o "$out/part" qemu-system-x86_64
-mv "$out/part" "$out/qemu-system-x86_64"
+progress "build qemu" build.log ninja qemu-system-x86_64 tests/qtest/amd-psp-test
+for program in qemu-system-x86_64 tests/qtest/amd-psp-test; do
+	strip -o "$out/part" "$program"
+	mv "$out/part" "$out/${program##*/}"
+done
 [ -n "$key" ] || exit 0
-gzip -1c "$out/qemu-system-x86_64" >"$cache/$key.part.$$"
-mv "$cache/$key.part.$$" "$cache/$key.gz"
+# shellcheck disable=SC2086 # a list of names
+tar -C "$out" -czf "$cache/$key.part.$$" $programs
+mv "$cache/$key.part.$$" "$cache/$key.tar.gz"
 find "$cache" -name '*.part.*' -mmin +60 -delete
 # shellcheck disable=SC2012 # names without spaces
-ls -t "$cache"/*.gz | tail -n +$((keep + 1)) | xargs -r rm --
+ls -t "$cache"/*.tar.gz | tail -n +$((keep + 1)) | xargs -r rm --

@@ -11,7 +11,8 @@ EMULATOR = os.environ.get("EMULATOR") or "qemu-system-x86_64"
 FIRMWARE = ["-L", "/usr/share/seabios", "-L", "/usr/share/qemu"]
 TCG = ["-accel", "tcg,thread=multi", "-smp", "2"]
 # The C-bit is the topmost of 52 bits of physical addresses.
-AMD = ["-cpu", "EPYC,+svm,+npt,+nrip-save,+decodeassists,+flushbyasid,+sev,+sme-coherent,phys-bits=52",
+AMD = ["-cpu", "EPYC,+svm,+npt,+nrip-save,+decodeassists,+flushbyasid,+lbrv,+sev,+sev-es,"
+       "+sme-coherent,phys-bits=52",
        "-machine", "q35", "-device", "amd-psp", "-m", "3G"]
 # For -accel kvm: this machine's own CPU
 HOST = ["-cpu", "host", "-m", "3G"]

@@ -232,7 +232,7 @@ int kvm_map_gpa(struct kvm_vcpu *vcpu, gfn_t gfn, u64 npages, u64 attrs,
 	map->end = gfn + npages;
 	map->attrs = attrs;
 	map->source = source;
-	/* Who makes a hypercall has found out, all others are. */
+	/* The handler of hypercalls has set it.  All else comes from 64-bit code. */
 	if (source != KVM_MAP_GPA_HYPERCALL)
 		map->is_64_bit = true;
 	map->finish = finish;

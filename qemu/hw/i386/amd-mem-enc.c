@@ -8,6 +8,7 @@
  * of 16 bytes.
  */
 #include "qemu/osdep.h"
+#include "qemu/bitmap.h"
 #include "qemu/bswap.h"
 #include "qemu/main-loop.h"
 #include "qemu/units.h"
@@ -15,6 +16,7 @@
 #include "exec/cputlb.h"
 #include "exec/ram_addr.h"
 #include "hw/core/cpu.h"
+#include "system/cpus.h"
 #include "hw/i386/amd-mem-enc.h"
 
 #define ROUNDS      32
@@ -37,6 +39,10 @@ static struct {
     X86MachineState *x86ms;
     /* The ASID whose view each page is; changed with all CPUs stopped. */
     uint16_t *view;
+    /* A bit for each CPU: WBINVD since a key was taken away */
+    unsigned long *written_back;
+    /* The checksum that each page has been sealed with; 0: none */
+    uint64_t *seal;
     Key keys[AMD_MEM_ENC_NR_ASIDS + 1];
 } mem_enc;
 
@@ -112,10 +118,18 @@ static ram_addr_t ram_start(void)
     return memory_region_get_ram_addr(MACHINE(mem_enc.x86ms)->ram);
 }
 
-/* Stop all CPUs but this one, which may be executing or not. */
+/*
+ * Stop all CPUs but this one, which may be executing or not.  If it is no CPU
+ * that asks but the main loop, e.g. for a qtest, stop all of them.
+ */
 static void stop_cpus(bool *locked, bool *running)
 {
     *locked = bql_locked();
+    if (!current_cpu) {
+        *running = false;
+        pause_all_vcpus();
+        return;
+    }
     *running = current_cpu->running && !cpu_in_exclusive_context(current_cpu);
     if (*locked) {
         bql_unlock();
@@ -128,6 +142,10 @@ static void stop_cpus(bool *locked, bool *running)
 
 static void go_on(bool locked, bool running)
 {
+    if (!current_cpu) {
+        resume_all_vcpus();
+        return;
+    }
     if (running) {
         end_exclusive();
         cpu_exec_start(current_cpu);
@@ -204,7 +222,27 @@ void amd_mem_enc_drop_key(unsigned asid)
     }
     flush_tlbs();
     mem_enc.keys[asid].used = false;
+    bitmap_zero(mem_enc.written_back, MACHINE(mem_enc.x86ms)->smp.max_cpus);
     go_on(locked, running);
+}
+
+void amd_mem_enc_wbinvd(CPUState *cs)
+{
+    if (mem_enc.written_back) {
+        set_bit_atomic(cs->cpu_index, mem_enc.written_back);
+    }
+}
+
+bool amd_mem_enc_needs_wbinvd(void)
+{
+    CPUState *cs;
+
+    CPU_FOREACH(cs) {
+        if (!test_bit(cs->cpu_index, mem_enc.written_back)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool amd_mem_enc_is_ram(hwaddr pa, size_t len)
@@ -256,6 +294,33 @@ bool amd_mem_enc_write(hwaddr pa, unsigned asid, const void *buf, size_t len)
     return access_ram(pa, asid, (uint8_t *)buf, len, true);
 }
 
+static uint64_t checksum(const void *buf, size_t len)
+{
+    uint64_t sum = 0xcbf29ce484222325;
+
+    for (size_t i = 0; i + 8 <= len; i += 8) {
+        sum = (sum ^ ldq_le_p((const uint8_t *)buf + i)) * 0x100000001b3;
+        sum ^= sum >> 32;
+    }
+    return sum ?: 1;
+}
+
+void amd_mem_enc_seal(hwaddr pa, const void *buf, size_t len)
+{
+    ssize_t page = ram_page(pa);
+
+    if (page >= 0) {
+        qatomic_set(&mem_enc.seal[page], checksum(buf, len));
+    }
+}
+
+bool amd_mem_enc_is_sealed(hwaddr pa, const void *buf, size_t len)
+{
+    ssize_t page = ram_page(pa);
+
+    return page >= 0 && qatomic_read(&mem_enc.seal[page]) == checksum(buf, len);
+}
+
 bool amd_mem_enc_present(void)
 {
     return mem_enc.view;
@@ -264,5 +329,7 @@ bool amd_mem_enc_present(void)
 void amd_mem_enc_init(X86MachineState *x86ms)
 {
     mem_enc.x86ms = x86ms;
+    mem_enc.written_back = bitmap_new(MACHINE(x86ms)->smp.max_cpus);
     mem_enc.view = g_new0(uint16_t, MACHINE(x86ms)->ram_size >> PAGE_SHIFT);
+    mem_enc.seal = g_new0(uint64_t, MACHINE(x86ms)->ram_size >> PAGE_SHIFT);
 }

@@ -7,8 +7,8 @@
  * Secure Encrypted Virtualization API, AMD publication 55766, chapters 5 and 6,
  * which says for each which states it needs and how it fails.
  *
- * Not modelled: certificates and all that needs them, i.e. sessions of a
- * guest's owner, secrets, attestation, SEND and RECEIVE.  They are UNSUPPORTED.
+ * Keys of the platform are in amd-psp-keys.c, sessions and what is encrypted in
+ * them in amd-psp-session.c, SEND and RECEIVE in amd-psp-migrate.c.
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
@@ -16,16 +16,12 @@
 #include "qemu/log.h"
 #include "qemu/module.h"
 #include "qemu/units.h"
-#include "crypto/hash.h"
-#include "crypto/hmac.h"
-#include "hw/i386/amd-mem-enc.h"
+#include "hw/nvram/fw_cfg.h"
 #include "hw/pci/msi.h"
-#include "hw/pci/pci_device.h"
+#include "hw/qdev-properties.h"
 #include "qapi/error.h"
 #include "trace.h"
-
-#define TYPE_AMD_PSP "amd-psp"
-OBJECT_DECLARE_SIMPLE_TYPE(AmdPsp, AMD_PSP)
+#include "amd-psp.h"
 
 /* Registers, in BAR 2 */
 #define REG_INTEN       0x10690
@@ -42,72 +38,33 @@ OBJECT_DECLARE_SIMPLE_TYPE(AmdPsp, AMD_PSP)
 #define FEATURES_SEV        (1u << 0)
 #define BOOTLOADER_VERSION  0x00010055
 
-#define API_MAJOR       1
-#define API_MINOR       55
-#define API_BUILD       1
-
-enum {
-    SUCCESS = 0x00,
-    INVALID_PLATFORM_STATE = 0x01,
-    INVALID_GUEST_STATE = 0x02,
-    INVALID_LENGTH = 0x04,
-    POLICY_FAILURE = 0x07,
-    INACTIVE = 0x08,
-    INVALID_ADDRESS = 0x09,
-    BAD_MEASUREMENT = 0x0b,
-    ASID_OWNED = 0x0c,
-    INVALID_ASID = 0x0d,
-    DF_FLUSH_REQUIRED = 0x0f,
-    INVALID_GUEST = 0x10,
-    INVALID_COMMAND = 0x11,
-    ACTIVE = 0x12,
-    HWERROR_PLATFORM = 0x13,
-    UNSUPPORTED = 0x15,
-    INVALID_PARAM = 0x16,
-    RESOURCE_LIMIT = 0x17,
-};
-
-/* Of the platform */
-enum { UNINIT, INIT, WORKING };
-
-/* Of a guest */
-enum { LUPDATE = 1, LSECRET, RUNNING };
-
 #define INIT_ES         (1u << 0)
+#define STATUS_ES       (1u << 8)
+#define INIT_EX_LEN     36
 #define TMR_LEN         (1 * MiB)
 
-#define POLICY_NODBG    (1u << 0)
-#define POLICY_NOKS     (1u << 1)
-#define POLICY_ES       (1u << 2)
-
-#define NR_GUESTS       256
 #define MEASURE_LEN     48
-#define ID_LEN          64
-#define MAX_BUFFER      64
+#define ROOT_FILE       "etc/amd-psp/ask_ark.cert"
+#define MAX_BUFFER      68
 
-typedef struct Guest {
-    uint32_t handle;        /* 0: unused */
-    uint32_t policy;
-    uint32_t asid;          /* 0: not active */
-    int state;
-    uint8_t vek[AMD_MEM_ENC_KEY_SIZE];
-    uint8_t tik[16];
-    QCryptoHash *launch;    /* of all that LAUNCH_UPDATE has encrypted */
-} Guest;
+int psp_output(hwaddr addr, uint8_t *len, const void *data, uint32_t size)
+{
+    uint32_t given = ldl_le_p(len);
 
-struct AmdPsp {
-    PCIDevice parent_obj;
-    MemoryRegion mmio;
+    stl_le_p(len, size);
+    if (given < size) {
+        return INVALID_LENGTH;
+    }
+    return amd_mem_enc_write(addr, 0, data, size) ? SUCCESS : INVALID_ADDRESS;
+}
 
-    uint32_t inten, intsts, cmdresp, addr_lo, addr_hi;
-
-    bool initialized;
-    uint32_t last_handle;
-    Guest guests[NR_GUESTS];
-    /* ASIDs that have been in use since the last DF_FLUSH */
-    bool dirty[AMD_MEM_ENC_NR_ASIDS + 1];
-    uint8_t id[ID_LEN];
-};
+int psp_input(hwaddr addr, uint32_t len, void *data, uint32_t size)
+{
+    if (len != size) {
+        return INVALID_LENGTH;
+    }
+    return amd_mem_enc_read(addr, 0, data, size) ? SUCCESS : INVALID_ADDRESS;
+}
 
 static Guest *find_guest(AmdPsp *s, uint32_t handle)
 {
@@ -117,21 +74,6 @@ static Guest *find_guest(AmdPsp *s, uint32_t handle)
         }
     }
     return NULL;
-}
-
-static int nr_guests(AmdPsp *s)
-{
-    int nr = 0;
-
-    for (int i = 0; i < NR_GUESTS; i++) {
-        nr += !!s->guests[i].handle;
-    }
-    return nr;
-}
-
-static int platform_state(AmdPsp *s)
-{
-    return !s->initialized ? UNINIT : nr_guests(s) ? WORKING : INIT;
 }
 
 static void deactivate(AmdPsp *s, Guest *guest)
@@ -151,8 +93,11 @@ static void forget_guest(AmdPsp *s, Guest *guest)
 }
 
 /* Flags, and address and length of the trusted memory that SEV-ES needs */
-static int init(AmdPsp *s, uint32_t flags, hwaddr tmr, uint32_t tmr_len)
+static int init(AmdPsp *s, uint32_t flags, hwaddr tmr, uint32_t tmr_len,
+                hwaddr nv_addr)
 {
+    int status;
+
     if (platform_state(s) != UNINIT) {
         return INVALID_PLATFORM_STATE;
     }
@@ -163,20 +108,43 @@ static int init(AmdPsp *s, uint32_t flags, hwaddr tmr, uint32_t tmr_len)
                               !amd_mem_enc_is_ram(tmr, TMR_LEN))) {
         return INVALID_ADDRESS;
     }
+    s->nv_addr = nv_addr;
+    if (nv_addr) {
+        status = psp_nv_load(s);
+        if (status) {
+            return status;
+        }
+    }
+    psp_keys_load(s);
     s->initialized = true;
+    s->es = flags & INIT_ES;
     memset(s->dirty, true, sizeof(s->dirty));
     return SUCCESS;
 }
 
 static int cmd_init(AmdPsp *s, uint8_t *buf)
 {
-    return init(s, ldl_le_p(buf), ldq_le_p(buf + 8), ldl_le_p(buf + 16));
+    return init(s, ldl_le_p(buf), ldq_le_p(buf + 8), ldl_le_p(buf + 16), 0);
 }
 
-/* There is nothing to be kept in the file that its last members name. */
+/* The same, and address and length of what the host keeps for the platform */
 static int cmd_init_ex(AmdPsp *s, uint8_t *buf)
 {
-    return init(s, ldl_le_p(buf + 4), ldq_le_p(buf + 8), ldl_le_p(buf + 16));
+    hwaddr nv_addr = ldq_le_p(buf + 24);
+    uint32_t nv_len = ldl_le_p(buf + 32);
+
+    if (platform_state(s) != UNINIT) {
+        return INVALID_PLATFORM_STATE;
+    }
+    if (ldl_le_p(buf) != INIT_EX_LEN || (nv_len && nv_len != PSP_NV_LEN)) {
+        return INVALID_LENGTH;
+    }
+    if (nv_len && (!nv_addr || nv_addr % (4 * KiB) ||
+                   !amd_mem_enc_is_ram(nv_addr, nv_len))) {
+        return INVALID_ADDRESS;
+    }
+    return init(s, ldl_le_p(buf + 4), ldq_le_p(buf + 8), ldl_le_p(buf + 16),
+                nv_len ? nv_addr : 0);
 }
 
 static int cmd_shutdown(AmdPsp *s, uint8_t *buf)
@@ -187,18 +155,8 @@ static int cmd_shutdown(AmdPsp *s, uint8_t *buf)
         }
     }
     s->initialized = false;
+    s->es = false;
     return SUCCESS;
-}
-
-/* PLATFORM_RESET, PEK_GEN and PDH_GEN: there are no keys to be made. */
-static int cmd_uninitialized(AmdPsp *s, uint8_t *buf)
-{
-    return platform_state(s) == UNINIT ? SUCCESS : INVALID_PLATFORM_STATE;
-}
-
-static int cmd_generate(AmdPsp *s, uint8_t *buf)
-{
-    return platform_state(s) == INIT ? SUCCESS : INVALID_PLATFORM_STATE;
 }
 
 static int cmd_platform_status(AmdPsp *s, uint8_t *buf)
@@ -206,7 +164,7 @@ static int cmd_platform_status(AmdPsp *s, uint8_t *buf)
     buf[0] = API_MAJOR;
     buf[1] = API_MINOR;
     buf[2] = platform_state(s);
-    stl_le_p(buf + 3, 0);
+    stl_le_p(buf + 3, s->keys.owned | (s->es ? STATUS_ES : 0));
     buf[7] = API_BUILD;
     stl_le_p(buf + 8, nr_guests(s));
     return SUCCESS;
@@ -217,20 +175,16 @@ static int cmd_df_flush(AmdPsp *s, uint8_t *buf)
     if (platform_state(s) == UNINIT) {
         return INVALID_PLATFORM_STATE;
     }
+    if (amd_mem_enc_needs_wbinvd()) {
+        return WBINVD_REQUIRED;
+    }
     memset(s->dirty, false, sizeof(s->dirty));
     return SUCCESS;
 }
 
 static int cmd_get_id(AmdPsp *s, uint8_t *buf)
 {
-    uint32_t len = ldl_le_p(buf + 8);
-
-    stl_le_p(buf + 8, ID_LEN);
-    if (len < ID_LEN) {
-        return INVALID_LENGTH;
-    }
-    return amd_mem_enc_write(ldq_le_p(buf), 0, s->id, ID_LEN) ?
-           SUCCESS : INVALID_ADDRESS;
+    return psp_output(ldq_le_p(buf), buf + 8, s->id, ID_LEN);
 }
 
 static int cmd_unsupported(AmdPsp *s, uint8_t *buf)
@@ -239,21 +193,20 @@ static int cmd_unsupported(AmdPsp *s, uint8_t *buf)
 }
 
 /* handle, policy, certificate: address and length, session: the same */
-static int cmd_launch_start(AmdPsp *s, uint8_t *buf)
+static int start_guest(AmdPsp *s, uint8_t *buf, int state)
 {
     uint32_t shared = ldl_le_p(buf), policy = ldl_le_p(buf + 4);
     unsigned major = extract32(policy, 16, 8), minor = extract32(policy, 24, 8);
+    Guest new = { .policy = policy, .state = state };
     Guest *guest = NULL, *other = NULL;
+    int status;
 
     if (platform_state(s) == UNINIT) {
         return INVALID_PLATFORM_STATE;
     }
     if (major > API_MAJOR || (major == API_MAJOR && minor > API_MINOR) ||
-        (policy & POLICY_ES)) {
+        ((policy & POLICY_ES) && !s->es)) {
         return POLICY_FAILURE;
-    }
-    if (ldl_le_p(buf + 16) || ldl_le_p(buf + 32)) {
-        return UNSUPPORTED;
     }
     if (shared) {
         other = find_guest(s, shared);
@@ -262,6 +215,16 @@ static int cmd_launch_start(AmdPsp *s, uint8_t *buf)
         }
         if (policy != other->policy || (policy & POLICY_NOKS)) {
             return POLICY_FAILURE;
+        }
+    }
+    /* A guest that is launched needs no owner. */
+    if (state == LUPDATE && !ldl_le_p(buf + 16) && !ldl_le_p(buf + 32)) {
+        qemu_guest_getrandom_nofail(new.tek, sizeof(new.tek));
+        qemu_guest_getrandom_nofail(new.tik, sizeof(new.tik));
+    } else {
+        status = psp_session_open(s, &new, buf + 8);
+        if (status) {
+            return status;
         }
     }
     for (int i = 0; i < NR_GUESTS && !guest; i++) {
@@ -273,18 +236,30 @@ static int cmd_launch_start(AmdPsp *s, uint8_t *buf)
     do {
         s->last_handle++;
     } while (!s->last_handle || find_guest(s, s->last_handle));
-    guest->handle = s->last_handle;
-    guest->policy = policy;
-    guest->state = LUPDATE;
-    guest->launch = qcrypto_hash_new(QCRYPTO_HASH_ALGO_SHA256, &error_abort);
-    qemu_guest_getrandom_nofail(guest->tik, sizeof(guest->tik));
+    new.handle = s->last_handle;
+    new.launch = qcrypto_hash_new(QCRYPTO_HASH_ALGO_SHA256, &error_abort);
     if (other) {
-        memcpy(guest->vek, other->vek, sizeof(guest->vek));
+        memcpy(new.vek, other->vek, sizeof(new.vek));
     } else {
-        qemu_guest_getrandom_nofail(guest->vek, sizeof(guest->vek));
+        qemu_guest_getrandom_nofail(new.vek, sizeof(new.vek));
     }
+    *guest = new;
     stl_le_p(buf, guest->handle);
     return SUCCESS;
+}
+
+static int cmd_launch_start(AmdPsp *s, uint8_t *buf)
+{
+    return start_guest(s, buf, LUPDATE);
+}
+
+static int cmd_receive_start(AmdPsp *s, uint8_t *buf)
+{
+    /* Not modelled: RECEIVE_UPDATE_VMSA, i.e. the state of its CPUs. */
+    if (platform_state(s) != UNINIT && (ldl_le_p(buf + 4) & POLICY_ES)) {
+        return UNSUPPORTED;
+    }
+    return start_guest(s, buf, RUPDATE);
 }
 
 static int cmd_decommission(AmdPsp *s, Guest *guest, uint8_t *buf)
@@ -299,11 +274,16 @@ static int cmd_decommission(AmdPsp *s, Guest *guest, uint8_t *buf)
 static int cmd_activate(AmdPsp *s, Guest *guest, uint8_t *buf)
 {
     uint32_t asid = ldl_le_p(buf + 4);
+    uint32_t min_no_es = x86_min_sev_no_es_asid(&X86_CPU(first_cpu)->env);
+    bool es = guest->policy & POLICY_ES;
 
+    if (guest->state == SENT) {
+        return INVALID_GUEST_STATE;
+    }
     if (guest->asid) {
         return ACTIVE;
     }
-    if (!asid || asid > AMD_MEM_ENC_NR_ASIDS) {
+    if (!asid || asid > AMD_MEM_ENC_NR_ASIDS || es != (asid < min_no_es)) {
         return INVALID_ASID;
     }
     for (int i = 0; i < NR_GUESTS; i++) {
@@ -375,38 +355,46 @@ static int cmd_launch_update(AmdPsp *s, Guest *guest, uint8_t *buf)
     return SUCCESS;
 }
 
-/* 6.5: HMAC(0x04 || API || policy || digest || nonce; TIK), then the nonce */
-static bool measure(Guest *guest, uint8_t out[MEASURE_LEN])
+/* The same for the state of a processor, which VMRUN checks. */
+static int cmd_launch_update_vmsa(AmdPsp *s, Guest *guest, uint8_t *buf)
 {
-    g_autoptr(QCryptoHmac) hmac = NULL;
-    g_autofree uint8_t *digest = NULL, *result = NULL;
-    size_t digest_len = 0, result_len = 0;
-    uint8_t head[8] = { 0x04, API_MAJOR, API_MINOR, API_BUILD };
-    struct iovec iov[3];
+    hwaddr addr = ldq_le_p(buf + 8);
+    struct vmsa vmsa;
+    int status;
 
-    stl_le_p(head + 4, guest->policy);
-    qemu_guest_getrandom_nofail(out + 32, 16);
-    hmac = qcrypto_hmac_new(QCRYPTO_HASH_ALGO_SHA256, guest->tik,
-                            sizeof(guest->tik), NULL);
-    if (!hmac || qcrypto_hash_finalize_bytes(guest->launch, &digest,
-                                             &digest_len, NULL)) {
-        return false;
+    if (!(guest->policy & POLICY_ES)) {
+        return POLICY_FAILURE;
     }
-    iov[0] = (struct iovec) { head, sizeof(head) };
-    iov[1] = (struct iovec) { digest, digest_len };
-    iov[2] = (struct iovec) { out + 32, 16 };
-    if (qcrypto_hmac_bytesv(hmac, iov, 3, &result, &result_len, NULL) ||
-        result_len != 32) {
-        return false;
+    if (guest->state == LUPDATE && guest->asid) {
+        if (ldl_le_p(buf + 16) != TARGET_PAGE_SIZE) {
+            return INVALID_LENGTH;
+        }
+        if (addr % TARGET_PAGE_SIZE) {
+            return INVALID_ADDRESS;
+        }
     }
-    memcpy(out, result, 32);
-    return true;
+    status = cmd_launch_update(s, guest, buf);
+    if (status == SUCCESS) {
+        amd_mem_enc_read(addr, guest->asid, &vmsa, sizeof(vmsa));
+        amd_mem_enc_seal(addr, &vmsa, sizeof(vmsa));
+    }
+    return status;
 }
 
+/* 6.5: HMAC(0x04 || API || policy || digest || nonce; TIK), then the nonce */
 static int cmd_launch_measure(AmdPsp *s, Guest *guest, uint8_t *buf)
 {
-    uint32_t len = ldl_le_p(buf + 16);
+    g_autofree uint8_t *digest = NULL;
+    size_t digest_len = 0;
+    uint8_t head[8] = { 0x04, API_MAJOR, API_MINOR, API_BUILD };
     uint8_t out[MEASURE_LEN];
+    struct iovec iov[] = {
+        { head, sizeof(head) },
+        { guest->digest, sizeof(guest->digest) },
+        { out + PSP_DIGEST_SIZE, MEASURE_LEN - PSP_DIGEST_SIZE },
+    };
+    hwaddr addr = ldq_le_p(buf + 8);
+    uint32_t len = ldl_le_p(buf + 16);
 
     if (guest->state != LUPDATE) {
         return INVALID_GUEST_STATE;
@@ -415,18 +403,23 @@ static int cmd_launch_measure(AmdPsp *s, Guest *guest, uint8_t *buf)
     if (len < MEASURE_LEN) {
         return INVALID_LENGTH;
     }
-    if (!measure(guest, out)) {
+    if (!amd_mem_enc_is_ram(addr, MEASURE_LEN)) {
+        return INVALID_ADDRESS;
+    }
+    if (qcrypto_hash_finalize_bytes(guest->launch, &digest, &digest_len,
+                                    NULL) ||
+        digest_len != sizeof(guest->digest)) {
         return HWERROR_PLATFORM;
     }
+    memcpy(guest->digest, digest, sizeof(guest->digest));
+    stl_le_p(head + 4, guest->policy);
+    qemu_guest_getrandom_nofail(out + PSP_DIGEST_SIZE,
+                                MEASURE_LEN - PSP_DIGEST_SIZE);
+    psp_hmac(guest->tik, iov, ARRAY_SIZE(iov), out);
+    memcpy(guest->measure, out, sizeof(guest->measure));
+    amd_mem_enc_write(addr, 0, out, MEASURE_LEN);
     guest->state = LSECRET;
-    return amd_mem_enc_write(ldq_le_p(buf + 8), 0, out, MEASURE_LEN) ?
-           SUCCESS : INVALID_ADDRESS;
-}
-
-/* Only a guest's owner could have wrapped one, in a session. */
-static int cmd_launch_secret(AmdPsp *s, Guest *guest, uint8_t *buf)
-{
-    return guest->state == LSECRET ? BAD_MEASUREMENT : INVALID_GUEST_STATE;
+    return SUCCESS;
 }
 
 static int cmd_launch_finish(AmdPsp *s, Guest *guest, uint8_t *buf)
@@ -480,26 +473,35 @@ static const struct {
 } commands[] = {
     { 0x001, 20, .platform = cmd_init },
     { 0x002, 0,  .platform = cmd_shutdown },
-    { 0x003, 0,  .platform = cmd_uninitialized },   /* PLATFORM_RESET */
+    { 0x003, 0,  .platform = psp_cmd_platform_reset },
     { 0x004, 12, .platform = cmd_platform_status },
-    { 0x005, 0,  .platform = cmd_generate },        /* PEK_GEN */
-    { 0x006, 16, .platform = cmd_unsupported },     /* PEK_CSR */
-    { 0x007, 32, .platform = cmd_unsupported },     /* PEK_CERT_IMPORT */
-    { 0x008, 32, .platform = cmd_unsupported },     /* PDH_CERT_EXPORT */
-    { 0x009, 0,  .platform = cmd_generate },        /* PDH_GEN */
+    { 0x005, 0,  .platform = psp_cmd_pek_gen },
+    { 0x006, 12, .platform = psp_cmd_pek_csr },
+    { 0x007, 28, .platform = psp_cmd_pek_cert_import },
+    { 0x008, 28, .platform = psp_cmd_pdh_cert_export },
+    { 0x009, 0,  .platform = psp_cmd_pdh_gen },
     { 0x00a, 0,  .platform = cmd_df_flush },
     { 0x00b, 12, .platform = cmd_unsupported },     /* DOWNLOAD_FIRMWARE */
     { 0x00c, 12, .platform = cmd_get_id },
-    { 0x00d, 36, .platform = cmd_init_ex },
+    { 0x00d, INIT_EX_LEN, .platform = cmd_init_ex },
     { 0x020, 4,  .guest = cmd_decommission },
     { 0x021, 8,  .guest = cmd_activate },
     { 0x022, 4,  .guest = cmd_deactivate },
     { 0x023, 13, .guest = cmd_guest_status },
     { 0x030, 36, .platform = cmd_launch_start },
     { 0x031, 20, .guest = cmd_launch_update },
+    { 0x032, 20, .guest = cmd_launch_update_vmsa },
     { 0x033, 20, .guest = cmd_launch_measure },
-    { 0x034, 52, .guest = cmd_launch_secret },
+    { 0x034, 52, .guest = psp_cmd_launch_secret },
     { 0x035, 4,  .guest = cmd_launch_finish },
+    { 0x036, 36, .guest = psp_cmd_attestation_report },
+    { 0x040, 68, .guest = psp_cmd_send_start },
+    { 0x041, 52, .guest = psp_cmd_send_update_data },
+    { 0x043, 4,  .guest = psp_cmd_send_finish },
+    { 0x044, 4,  .guest = psp_cmd_send_cancel },
+    { 0x050, 36, .platform = cmd_receive_start },
+    { 0x051, 52, .guest = psp_cmd_receive_update_data },
+    { 0x053, 4,  .guest = psp_cmd_receive_finish },
     { 0x060, 28, .guest = cmd_dbg_decrypt },
     { 0x061, 28, .guest = cmd_dbg_encrypt },
 };
@@ -623,15 +625,29 @@ static const MemoryRegionOps amd_psp_ops = {
 static void amd_psp_realize(PCIDevice *pci, Error **errp)
 {
     AmdPsp *s = AMD_PSP(pci);
+    FWCfgState *fw_cfg = fw_cfg_find();
+    bool ambiguous = false;
+    PspAmdCerts *root;
 
     if (!amd_mem_enc_present()) {
         error_setg(errp, "amd-psp needs a CPU with SEV: -cpu ...,+sev");
         return;
     }
-    qemu_guest_getrandom_nofail(s->id, sizeof(s->id));
+    object_resolve_path_type("", TYPE_AMD_PSP, &ambiguous);
+    if (ambiguous) {
+        error_setg(errp, "a machine has one amd-psp at most");
+        return;
+    }
     pci->config[PCI_INTERRUPT_PIN] = 1;
     if (msi_init(pci, 0, 1, true, false, errp)) {
         return;
+    }
+    psp_keys_realize(s);
+    if (fw_cfg) {
+        /* AMD's are on its web site. */
+        root = g_new(PspAmdCerts, 1);
+        psp_root_certs(root);
+        fw_cfg_add_file(fw_cfg, ROOT_FILE, root, sizeof(*root));
     }
     memory_region_init_io(&s->mmio, OBJECT(s), &amd_psp_ops, s, TYPE_AMD_PSP,
                           1 * MiB);
@@ -643,7 +659,12 @@ static void amd_psp_reset(DeviceState *dev)
     AmdPsp *s = AMD_PSP(dev);
 
     s->inten = s->intsts = s->cmdresp = s->addr_lo = s->addr_hi = 0;
+    s->nv_addr = 0;
 }
+
+static const Property amd_psp_properties[] = {
+    DEFINE_PROP_STRING("seed", AmdPsp, seed),
+};
 
 static void amd_psp_class_init(ObjectClass *klass, void *data)
 {
@@ -655,7 +676,9 @@ static void amd_psp_class_init(ObjectClass *klass, void *data)
     k->device_id = 0x14ca;
     k->class_id = PCI_CLASS_CRYPT_OTHER;
     dc->desc = "AMD Platform Security Processor";
+    dc->hotpluggable = false;
     device_class_set_legacy_reset(dc, amd_psp_reset);
+    device_class_set_props(dc, amd_psp_properties);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
 }
 

@@ -29,7 +29,8 @@ bool amd_mem_enc_present(void);
 
 /*
  * Give ASID its KEY, and take it away.  Pages that were written with it remain
- * ciphertext.  Called by a CPU, with the BQL, which is dropped meanwhile.
+ * ciphertext.  Called by a CPU or by the main loop, with the BQL, which is
+ * dropped meanwhile.
  */
 void amd_mem_enc_set_key(unsigned asid,
                          const uint8_t key[AMD_MEM_ENC_KEY_SIZE]);
@@ -50,10 +51,25 @@ static inline void amd_mem_enc_view(hwaddr pa, unsigned asid)
     }
 }
 
+/*
+ * Before an ASID gets another key, each CPU must have written its cache back:
+ * it may hold lines of the old one.
+ */
+void amd_mem_enc_wbinvd(CPUState *cs);
+bool amd_mem_enc_needs_wbinvd(void);
+
 bool amd_mem_enc_is_ram(hwaddr pa, size_t len);
 
 /* Accesses of the firmware; false if not all of it is RAM. */
 bool amd_mem_enc_read(hwaddr pa, unsigned asid, void *buf, size_t len);
 bool amd_mem_enc_write(hwaddr pa, unsigned asid, const void *buf, size_t len);
+
+/*
+ * Remember @len bytes that a page begins with, and tell whether @buf has still
+ * the same.  Hardware keeps a checksum of each VMSA in memory that only it can
+ * write to, the one that INIT hands over for SEV-ES.
+ */
+void amd_mem_enc_seal(hwaddr pa, const void *buf, size_t len);
+bool amd_mem_enc_is_sealed(hwaddr pa, const void *buf, size_t len);
 
 #endif

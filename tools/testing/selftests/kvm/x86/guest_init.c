@@ -463,11 +463,27 @@ static void take_steps(char **names)
 	}
 }
 
+/* A kernel that kexec has started is not where it was linked for. */
+static void say_where_kernel_is(void)
+{
+	FILE *iomem = fopen("/proc/iomem", "r");
+	unsigned long start;
+	char line[128];
+
+	while (iomem && fgets(line, sizeof(line), iomem)) {
+		if (strstr(line, "Kernel code") && sscanf(line, "%lx", &start) == 1)
+			say("kernel at 0x%lx\n", start);
+	}
+	if (iomem)
+		fclose(iomem);
+}
+
 int main(int argc, char **argv)
 {
 	mount_all();
 	kmsg = open("/dev/kmsg", O_WRONLY);
 
+	say_where_kernel_is();
 	say("%d CPUs online\n", nr_online_cpus());
 	load_modules(argv + 1);
 	take_steps(argv + 1);

@@ -41,12 +41,13 @@
 
 #define STRESS			"mem_encrypt_stress.ko"
 
-static bool defective, bench, real;
+static bool defective, bench, real, es;
 
 static const struct linux_guest_option own_options[] = {
 	{ 'd', &defective,
 	  .help = "the kernel reports page by page, and what it shares as private; only boot it" },
 	{ 'r', &real, .help = "an SEV guest with encrypted memory, not that of a software SEV VM" },
+	{ 'e', &es, .help = "the same, whose registers are encrypted as well (SEV-ES)" },
 	{ 'b', &bench,
 	  .help = "no test, but how long plain and SEV guests take to boot, in ns" },
 };
@@ -73,6 +74,7 @@ struct scenario {
 	bool plugged;		/* memory of which a page is listed as shared */
 	int nr_kept;		/* kernels that do not allow the migration */
 	int nr_cleared;		/* by other steps than the start and the end of a kernel */
+	bool no_es;		/* not with encrypted registers */
 	bool intel;		/* in CPUID, which the VMM chooses */
 	const char *says;
 };
@@ -89,6 +91,8 @@ static const struct scenario scenarios[] = {
 		.cmdline = "--",
 		.nr_kernels = 1,
 		.intel = true,
+		/* Linux reads an MSR of Intel's before it can handle #VC for that. */
+		.no_es = true,
 	}, {
 		.name = "2 vCPUs, disk, CPU hotplug, memory pressure",
 		.nr_vcpus = 2,
@@ -144,6 +148,8 @@ static const struct scenario scenarios[] = {
 		.nr_kernels = 1,
 		.busy = true,
 		.always_busy = true,
+		/* KVM does not tell the guest, and nobody else can set RAX. */
+		.no_es = true,
 		.nr_kept = 1,
 		.nr_cleared = 1,
 		.says = "host does not take the encryption status of pages",
@@ -171,6 +177,7 @@ struct watch {
 	struct linux_guest_sev *sev;
 	struct timespec start;
 	u64 patched_gva;
+	u64 page_tables;		/* relative to the kernel's first byte */
 	int nr_kernels;
 	int nr_early;			/* requests before alternatives were applied */
 	int nr_requests;		/* until userspace of the last kernel */
@@ -193,7 +200,7 @@ static void compare(struct watch *watch, const char *when)
 {
 	struct linux_guest_sev_diff diff;
 
-	if (watch->scenario->always_busy)
+	if (watch->scenario->always_busy || (es && !watch->sev->page_tables))
 		return;
 	diff = linux_guest_sev_compare(watch->sev, this_vcpu, 0, 0);
 	expect(diff.nr_shared && !diff.nr_missing && !diff.nr_stale,
@@ -209,10 +216,13 @@ static void watch_line(struct linux_guest *guest, const char *line)
 	struct watch *watch = sev->private;
 	const struct scenario *scenario = watch->scenario;
 	struct timespec elapsed;
+	unsigned long start;
 
 	line = strstr(line, "guest_init: ");
 	if (!line)
 		return;
+	if (sscanf(line, "guest_init: kernel at 0x%lx", &start) == 1)
+		sev->page_tables = start + watch->page_tables;
 
 	/* Each thread has its own. */
 	about("%s", scenario->name);
@@ -234,6 +244,9 @@ static void watch_line(struct linux_guest *guest, const char *line)
 	if (!strstr(scenario->cmdline, "conversions") || strstr(line, "CPUs online") ||
 	    strstr(line, "guest_init: done"))
 		compare(watch, line);
+	/* The next kernel has others. */
+	if (strstr(line, "step kexec"))
+		sev->page_tables = 0;
 	/* What an earlier kernel may have left. */
 	if (scenario->plugged && strstr(line, "step plug"))
 		TEST_ASSERT(!shared_ranges_add(&sev->m.shared, PLUGGED_GPA, SZ_4K),
@@ -296,13 +309,18 @@ static void answer_busy(struct watch *watch, struct kvm_vcpu *vcpu)
 	struct kvm_coco_map_gpa_range *map = (void *)vcpu->run->padding;
 	struct kvm_regs regs;
 
+	watch->nr_busy++;
+	if (es) {
+		map->ret = EAGAIN;
+		map->done = 0;
+		return;
+	}
 	map->ret = 0;
 	map->done = map->size;
 	vcpu_run_complete_io(vcpu);
 	vcpu_regs_get(vcpu, &regs);
-	regs.rax = watch->nr_busy & 1 ? EAGAIN : -EAGAIN;
+	regs.rax = watch->nr_busy & 1 ? -EAGAIN : EAGAIN;
 	vcpu_regs_set(vcpu, &regs);
-	watch->nr_busy++;
 }
 
 static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
@@ -375,6 +393,11 @@ static void be_intel(struct kvm_vcpu *vcpu)
 	vcpu_set_cpuid(vcpu);
 }
 
+static unsigned long vm_type(void)
+{
+	return es ? KVM_X86_SEV_ES_VM : real ? KVM_X86_SEV_VM : KVM_X86_SW_SEV_VM;
+}
+
 static void create_guest(struct watch *watch, const struct scenario *scenario)
 {
 	struct linux_guest_file files[3];
@@ -382,9 +405,10 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 		.kernel = options.kernel,
 		.cmdline = scenario->cmdline,
 		.files = files,
-		.nr_vcpus = scenario->nr_vcpus,
+		/* After kexec, KVM does not start another vCPU with encrypted registers. */
+		.nr_vcpus = es && scenario->nr_kernels > 1 ? 1 : scenario->nr_vcpus,
 		.mem_size = GUEST_MEM_SIZE,
-		.vm_type = real ? KVM_X86_SEV_VM : KVM_X86_SW_SEV_VM,
+		.vm_type = vm_type(),
 	};
 	struct linux_guest_disk *disk;
 	char init[PATH_MAX];
@@ -422,13 +446,17 @@ static bool boot(const struct scenario *scenario)
 	enum linux_guest_end end;
 	const char *splat;
 	int nr_steps, nr_cleared;
+	u64 text;
 	bool busy_enough;
 	pthread_t thread;
 
 	nr_failed = 0;
 	about("%s", scenario->name);
 	watch->patched_gva = linux_guest_symbol(options.symbols, "alternatives_patched");
+	text = linux_guest_symbol(options.symbols, "_text");
+	watch->page_tables = linux_guest_symbol(options.symbols, "init_top_pgt") - text;
 	create_guest(watch, scenario);
+	watch->sev->page_tables = text - LINUX_GUEST_KERNEL_MAP + watch->page_tables;
 	sev = watch->sev;
 	guest = sev->guest;
 	clock_gettime(CLOCK_MONOTONIC, &watch->start);
@@ -550,12 +578,12 @@ static void print_boot_times(void)
 
 int main(int argc, char *argv[])
 {
-	int i, nr_tests;
+	int i, nr_tests = 0;
 
 	linux_guest_parse_options(&options, argc, argv);
 	linux_guest_require_kernel(&options);
-	__TEST_REQUIRE(linux_guest_sev_supported(real ? KVM_X86_SEV_VM : KVM_X86_SW_SEV_VM),
-		       "KVM has no%s SEV VMs", real ? "" : " software");
+	__TEST_REQUIRE(linux_guest_sev_supported(vm_type()), "KVM has no %s VMs",
+		       es ? "SEV-ES" : real ? "SEV" : "software SEV");
 	if (bench) {
 		print_boot_times();
 		return 0;
@@ -563,9 +591,15 @@ int main(int argc, char *argv[])
 	linux_guest_require_symbols(&options);
 
 	ksft_print_header();
-	nr_tests = defective ? 1 : ARRAY_SIZE(scenarios);
+	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
+		nr_tests += !es || !scenarios[i].no_es;
+	if (defective)
+		nr_tests = 1;
 	ksft_set_plan(nr_tests);
-	for (i = 0; i < nr_tests; i++) {
+	for (i = 0; nr_tests; i++) {
+		if (es && scenarios[i].no_es)
+			continue;
+		nr_tests--;
 		if (scenarios[i].stress && !options.nr_modules)
 			ksft_test_result_skip("%s: no module\n", scenarios[i].name);
 		else

@@ -36,6 +36,13 @@ struct linux_guest_sev {
 			u64 size, bool private);
 	void *private;
 
+	/*
+	 * The gpa of the kernel's page tables, if the vCPUs' CR3 cannot be read: the
+	 * registers of an SEV-ES guest are encrypted.  0: not known, as if there were
+	 * no shared page.
+	 */
+	u64 page_tables;
+
 	/* The library's. */
 	unsigned long *bitmap;
 };
@@ -48,12 +55,12 @@ struct linux_guest_sev_diff {
 	u64 first;		/* gpa of the first page of the latter two */
 };
 
-/* If this KVM has SEV VMs: KVM_X86_SEV_VM, or KVM_X86_SW_SEV_VM. */
+/* If this KVM has such VMs: KVM_X86_SEV_VM, KVM_X86_SEV_ES_VM or KVM_X86_SW_SEV_VM. */
 bool linux_guest_sev_supported(u32 vm_type);
 
 /*
- * @params is that of linux_guest_create().  Whatever vm_type is, if it is not
- * KVM_X86_SEV_VM, it becomes KVM_X86_SW_SEV_VM.  The guest is offered page status
+ * @params is that of linux_guest_create(); KVM_X86_DEFAULT_VM becomes
+ * KVM_X86_SW_SEV_VM.  The guest is offered page status
  * reports and migration control.  linux_guest_sev_free() also frees the linux_guest.
  */
 struct linux_guest_sev *linux_guest_sev_create(struct linux_guest_params *params);

@@ -15,6 +15,7 @@
 #include "linux_guest.h"
 #include "linux_guest_virtio.h"
 #include "processor.h"
+#include "linux_guest_sev_es.h"
 #include "sev.h"
 
 /*
@@ -32,6 +33,7 @@
 #define BOOT_PARAMS_GPA		0x7000
 #define PAGE_TABLES_GPA		0x9000
 #define CMDLINE_GPA		0x20000
+#define SEV_ES_GPA		0x9c000
 #define MP_TABLE_GPA		0x9fc00
 #define LOW_MEM_END		0xa0000
 #define BIOS_GPA		0xf0000
@@ -368,6 +370,7 @@ static gpa_t load_linux(struct linux_guest *guest, const struct linux_guest_para
 	struct boot_params *boot = addr_gpa2hva(guest->vm, BOOT_PARAMS_GPA);
 	size_t size, header_size, setup_size;
 	struct setup_header *hdr = &boot->hdr;
+	gpa_t reserved;
 	char *cmdline;
 	int len, tsc_khz;
 	u8 *image;
@@ -408,8 +411,9 @@ static gpa_t load_linux(struct linux_guest *guest, const struct linux_guest_para
 	hdr->type_of_loader = LOADER_TYPE_UNDEFINED;
 	hdr->code32_start = hdr->pref_address;
 
-	add_e820(boot, 0, MP_TABLE_GPA, E820_RAM);
-	add_e820(boot, MP_TABLE_GPA, LOW_MEM_END, E820_RESERVED);
+	reserved = is_sev_es_vm(guest->vm) ? SEV_ES_GPA : MP_TABLE_GPA;
+	add_e820(boot, 0, reserved, E820_RAM);
+	add_e820(boot, reserved, LOW_MEM_END, E820_RESERVED);
 	add_e820(boot, BIOS_GPA, HIGH_MEM_GPA, E820_RESERVED);
 	add_e820(boot, HIGH_MEM_GPA, guest->mem_size, E820_RAM);
 
@@ -428,6 +432,11 @@ static void map_identity(struct linux_guest *guest)
 		pdpt[i] = (PAGE_TABLES_GPA + (2 + i) * PAGE_SIZE) | guest->c_bit | TABLE_FLAGS;
 	for (i = 0; i < NR_PAGE_DIRECTORIES * PTES_PER_TABLE; i++)
 		pd[i] = i * PG_SIZE_2M | guest->c_bit | HUGE_PAGE_FLAGS;
+
+	/* The first memory once more, as shared, at LINUX_GUEST_SHARED_MAP. */
+	pdpt[NR_PAGE_DIRECTORIES] = (PAGE_TABLES_GPA + (2 + NR_PAGE_DIRECTORIES) * PAGE_SIZE) |
+				    guest->c_bit | TABLE_FLAGS;
+	pd[NR_PAGE_DIRECTORIES * PTES_PER_TABLE] = HUGE_PAGE_FLAGS;
 }
 
 /* As the 64-bit boot protocol wants it, see Documentation/arch/x86/boot.rst. */
@@ -468,6 +477,8 @@ static void set_boot_state(struct linux_guest *guest, gpa_t entry)
 	sregs.cr3 = PAGE_TABLES_GPA | guest->c_bit;
 	sregs.cr4 = X86_CR4_PAE;
 	sregs.efer = EFER_LME | EFER_LMA;
+	if (is_sev_es_vm(guest->vm))
+		linux_guest_load_sev_es_boot(guest, SEV_ES_GPA, &regs);
 	vcpu_sregs_set(vcpu, &sregs);
 	vcpu_regs_set(vcpu, &regs);
 }
@@ -509,7 +520,8 @@ static void set_topology(struct kvm_cpuid_entry2 *entry, u32 apic_id, u32 nr_vcp
  * An SEV guest also has leaf 0x8000001f.  Linux takes the bits of a physical
  * address from leaf 0x80000008 less those that are reserved for the C-bit.
  */
-static struct kvm_cpuid2 *add_sev_leaf(const struct kvm_cpuid2 *supported, u64 c_bit)
+static struct kvm_cpuid2 *add_sev_leaf(struct linux_guest *guest,
+				       const struct kvm_cpuid2 *supported)
 {
 	struct kvm_cpuid2 *cpuid = allocate_kvm_cpuid2(supported->nent + 1);
 	struct kvm_cpuid_entry2 *entry;
@@ -527,8 +539,9 @@ static struct kvm_cpuid2 *add_sev_leaf(const struct kvm_cpuid2 *supported, u64 c
 	}
 	cpuid->entries[cpuid->nent++] = (struct kvm_cpuid_entry2) {
 		.function = SEV_LEAF,
-		.eax = BIT(X86_FEATURE_SEV.bit),
-		.ebx = 1 << 6 | __builtin_ctzll(c_bit),
+		.eax = BIT(X86_FEATURE_SEV.bit) |
+		       (is_sev_es_vm(guest->vm) ? BIT(X86_FEATURE_SEV_ES.bit) : 0),
+		.ebx = 1 << 6 | __builtin_ctzll(guest->c_bit),
 	};
 	return cpuid;
 }
@@ -541,7 +554,7 @@ static void init_cpuid(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	int i;
 
 	if (guest->c_bit) {
-		cpuid = add_sev_leaf(supported, guest->c_bit);
+		cpuid = add_sev_leaf(guest, supported);
 		vcpu_init_cpuid(vcpu, cpuid);
 		free(cpuid);
 	} else {
@@ -588,7 +601,7 @@ struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *pa
 	guest->mem_size = params->mem_size ?: LINUX_GUEST_MEM_SIZE;
 	if (params->vm_type == KVM_X86_SW_SEV_VM)
 		guest->c_bit = BIT_ULL(KVM_SW_SEV_C_BIT);
-	else if (params->vm_type == KVM_X86_SEV_VM)
+	else if (params->vm_type != KVM_X86_DEFAULT_VM)
 		guest->c_bit = BIT_ULL(this_cpu_property(X86_PROPERTY_SEV_C_BIT));
 	TEST_ASSERT(guest->nr_vcpus <= LINUX_GUEST_MAX_VCPUS, "%d vCPUs are too many",
 		    guest->nr_vcpus);
@@ -607,7 +620,9 @@ struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *pa
 	/* All of the memory is the guest's: none of the library's own tables. */
 	vm = vm_create_barebones_type(params->vm_type);
 	guest->vm = vm;
-	if (params->vm_type == KVM_X86_SEV_VM)
+	if (is_sev_es_vm(vm))
+		sev_es_vm_init(vm);
+	else if (is_sev_vm(vm))
 		sev_vm_init(vm);
 	if (params->coco_exits)
 		vm_enable_cap(vm, KVM_CAP_COCO_EXITS, params->coco_exits);
@@ -730,6 +745,12 @@ static void stop_on_error(struct linux_guest *guest, struct kvm_vcpu *vcpu, int 
 {
 	struct kvm_regs regs = {};
 
+	/* An SEV-ES guest ends itself for a reason, in the GHCB MSR. */
+	if (!err && vcpu->run->exit_reason == KVM_EXIT_SYSTEM_EVENT) {
+		linux_guest_fail(guest, "vCPU %u: system event %u, 0x%llx", vcpu->id,
+				 vcpu->run->system_event.type, vcpu->run->system_event.data[0]);
+		return;
+	}
 	__vcpu_ioctl(vcpu, KVM_GET_REGS, &regs);
 	linux_guest_fail(guest, "vCPU %u: errno %d, exit reason %u (%s), rip 0x%llx", vcpu->id,
 			 err, vcpu->run->exit_reason, exit_reason_str(vcpu->run->exit_reason),

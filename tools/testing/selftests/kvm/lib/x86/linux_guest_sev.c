@@ -29,13 +29,18 @@ bool linux_guest_sev_supported(u32 vm_type)
 /* All that has been loaded, which is all of the memory, is the guest's from here on. */
 static void launch(struct linux_guest *guest)
 {
-	struct kvm_sev_launch_start start = {};		/* debugging is allowed */
+	bool es = is_sev_es_vm(guest->vm);
+	struct kvm_sev_launch_start start = {
+		.policy = es ? SEV_POLICY_ES : 0,	/* debugging is allowed */
+	};
 	u8 measurement[256];
 
 	vm_sev_ioctl(guest->vm, KVM_SEV_LAUNCH_START, &start);
 	sev_register_encrypted_memory(guest->vm,
 				      memslot2region(guest->vm, LINUX_GUEST_MEMSLOT));
 	sev_launch_update_data(guest->vm, 0, guest->mem_size);
+	if (es)
+		vm_sev_ioctl(guest->vm, KVM_SEV_LAUNCH_UPDATE_VMSA, NULL);
 	sev_vm_launch_measure(guest->vm, measurement);
 	sev_vm_launch_finish(guest->vm);
 }
@@ -85,6 +90,12 @@ static void walk_vcpu(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, unsign
 {
 	struct kvm_sregs sregs;
 
+	if (is_sev_es_vm(sev->guest->vm)) {
+		if (sev->page_tables)
+			walk_table(sev, sev->page_tables | sev->guest->c_bit, ROOT_LEVEL,
+				   bitmap);
+		return;
+	}
 	vcpu_sregs_get(vcpu, &sregs);
 	walk_table(sev, sregs.cr3, ROOT_LEVEL, bitmap);
 }
@@ -215,11 +226,11 @@ static struct linux_guest_sev *create(struct linux_guest_params *params, bool em
 	int i;
 
 	TEST_ASSERT(sev, "No memory for a guest");
-	if (params->vm_type != KVM_X86_SEV_VM)
+	if (params->vm_type == KVM_X86_DEFAULT_VM)
 		params->vm_type = KVM_X86_SW_SEV_VM;
 	params->coco_exits = KVM_COCO_EXIT_MAP_GPA_RANGE | KVM_COCO_EXIT_MIGRATION_CONTROL;
 	guest = empty ? linux_guest_create_empty(params) : linux_guest_create(params);
-	if (params->vm_type == KVM_X86_SEV_VM)
+	if (is_sev_vm(guest->vm))
 		launch(guest);
 	guest->private = sev;
 	guest->exit = linux_guest_sev_exit;

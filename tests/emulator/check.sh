@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# check.sh TREE EMULATOR OUT: QEMU's own test programs for x86, each of them all that
+# runs on a machine, and a test that drives the emulated security processor.  Those of
+# the series are in qemu/tests.
+set -eu
+
+tree=$(readlink -f "$1") emulator=$(readlink -f "$2") out=$3
+programs=$(cd "$tree/tests/tcg" && basename -s .c multiarch/system/*.c x86_64/system/*.c)
+
+rm -rf "$out"
+mkdir -p "$out/programs"
+out=$(readlink -f "$out")
+echo "SRC_PATH=$tree" >"$out/config-host.mak"
+# The tests know nothing of where Debian's firmware is.
+qemu=$out/qemu-system-x86_64
+printf '#!/bin/sh\nexec %s -L /usr/share/seabios -L /usr/share/qemu "$@"\n' "$emulator" >"$qemu"
+chmod +x "$qemu"
+cat >"$out/programs/config-target.mak" <<CONFIG
+TARGET=x86_64-softmmu
+TARGET_NAME=x86_64
+CC=gcc
+CCAS=gcc
+QEMU=$qemu -nodefaults -display none
+CONFIG
+passed=0 failed=0
+for program in $programs; do
+	if timeout 60 make -s -C "$out/programs" -f "$tree/tests/tcg/Makefile.target" \
+			"run-$program" >"$out/$program.log" 2>&1; then
+		echo "ok - $program"
+		passed=$((passed + 1))
+	else
+		echo "not ok - $program, see $out/$program.log:"
+		tail -n 20 "$out/$program.log" "$out/programs/$program.out" 2>/dev/null || :
+		failed=$((failed + 1))
+	fi
+done
+log=$out/amd-psp.log
+if QTEST_QEMU_BINARY=$qemu timeout 180 "$(dirname "$emulator")/amd-psp-test" >"$log" 2>&1; then
+	grep "^ok" "$log"
+else
+	tail -n 20 "$log"
+	failed=$((failed + 1))
+fi
+passed=$((passed + $(grep -c "^ok" "$log")))
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" = 0 ]
