@@ -221,7 +221,7 @@ void amd_mem_enc_drop_key(unsigned asid)
         }
     }
     flush_tlbs();
-    mem_enc.keys[asid].used = false;
+    memset(&mem_enc.keys[asid], 0, sizeof(mem_enc.keys[asid]));
     bitmap_zero(mem_enc.written_back, MACHINE(mem_enc.x86ms)->smp.max_cpus);
     go_on(locked, running);
 }
