@@ -4,11 +4,12 @@ import functools
 from typing import Callable
 
 from scripts.machine.bochs import TSC_KHZ, bochs
-from scripts.machine.qemu import qemu
+from scripts.machine.qemu import AMD_SNP, qemu
 from scripts.machine.tsc import host_khz
 
 # Bochs runs its CPUs in turn, in one thread: two cost twice the time and more.
-ENGINES: dict[str, Callable] = {"amd": qemu, "intel": bochs,
+ENGINES: dict[str, Callable] = {"amd": qemu, "amd-snp": functools.partial(qemu, cpu=AMD_SNP),
+                                "intel": bochs,
                                 "intel-smp": functools.partial(bochs, cpus=2)}
 
 

@@ -11,9 +11,13 @@ EMULATOR = os.environ.get("EMULATOR") or "qemu-system-x86_64"
 FIRMWARE = ["-L", "/usr/share/seabios", "-L", "/usr/share/qemu"]
 TCG = ["-accel", "tcg,thread=multi", "-smp", "2"]
 # The C-bit is the topmost of 52 bits of physical addresses.
-AMD = ["-cpu", "EPYC,+svm,+npt,+nrip-save,+decodeassists,+flushbyasid,+lbrv,+sev,+sev-es,"
-       "+sme-coherent,phys-bits=52",
-       "-machine", "q35", "-device", "amd-psp", "-m", "3G"]
+MODEL = ("EPYC,+svm,+npt,+nrip-save,+decodeassists,+flushbyasid,+lbrv,+sev,+sev-es,"
+         "+sme-coherent,phys-bits=52")
+BOARD = ["-machine", "q35", "-device", "amd-psp", "-m", "3G"]
+AMD = ["-cpu", MODEL, *BOARD]
+# Linux wants RMPREAD of CPUs of this family, no hypervisor below, and that the IOMMU checks
+# the Reverse Map Table as well.
+AMD_SNP = ["-cpu", f"{MODEL},+sev-snp,+rmpread,-hypervisor", *BOARD, "-device", "amd-iommu"]
 # For -accel kvm: this machine's own CPU
 HOST = ["-cpu", "host", "-m", "3G"]
 

@@ -34,6 +34,7 @@ typedef struct Block {
 } Block;
 
 bool amd_mem_enc_active;
+unsigned amd_nr_tlb_flushes;
 
 static struct {
     X86MachineState *x86ms;
@@ -118,39 +119,41 @@ static ram_addr_t ram_start(void)
     return memory_region_get_ram_addr(MACHINE(mem_enc.x86ms)->ram);
 }
 
-/*
- * Stop all CPUs but this one, which may be executing or not.  If it is no CPU
- * that asks but the main loop, e.g. for a qtest, stop all of them.
- */
-static void stop_cpus(bool *locked, bool *running)
+void amd_stop_cpus(AmdStoppedCpus *stopped)
 {
-    *locked = bql_locked();
+    *stopped = (AmdStoppedCpus) { .locked = bql_locked() };
     if (!current_cpu) {
-        *running = false;
-        pause_all_vcpus();
+        /* At a reset, and if this is done again, they are stopped already. */
+        stopped->paused = !first_cpu->stopped;
+        if (stopped->paused) {
+            pause_all_vcpus();
+        }
         return;
     }
-    *running = current_cpu->running && !cpu_in_exclusive_context(current_cpu);
-    if (*locked) {
+    stopped->running = current_cpu->running &&
+                       !cpu_in_exclusive_context(current_cpu);
+    if (stopped->locked) {
         bql_unlock();
     }
-    if (*running) {
+    if (stopped->running) {
         cpu_exec_end(current_cpu);
         start_exclusive();
     }
 }
 
-static void go_on(bool locked, bool running)
+void amd_resume_cpus(const AmdStoppedCpus *stopped)
 {
-    if (!current_cpu) {
+    if (stopped->paused) {
         resume_all_vcpus();
+    }
+    if (!current_cpu) {
         return;
     }
-    if (running) {
+    if (stopped->running) {
         end_exclusive();
         cpu_exec_start(current_cpu);
     }
-    if (locked) {
+    if (stopped->locked) {
         bql_lock();
     }
 }
@@ -166,10 +169,11 @@ static void change_view(size_t page, unsigned asid)
     qatomic_set(&mem_enc.view[page], asid);
 }
 
-static void flush_tlbs(void)
+void amd_flush_tlbs(void)
 {
     CPUState *cs;
 
+    qatomic_set(&amd_nr_tlb_flushes, amd_nr_tlb_flushes + 1);
     CPU_FOREACH(cs) {
         tlb_flush(cs);
     }
@@ -178,7 +182,7 @@ static void flush_tlbs(void)
 void amd_mem_enc_view_slow(hwaddr pa, unsigned asid)
 {
     ssize_t page = ram_page(pa);
-    bool locked, running;
+    AmdStoppedCpus stopped;
 
     if (page < 0) {
         return;
@@ -188,12 +192,12 @@ void amd_mem_enc_view_slow(hwaddr pa, unsigned asid)
      * turn: look again.
      */
     while (qatomic_read(&mem_enc.view[page]) != asid) {
-        stop_cpus(&locked, &running);
+        amd_stop_cpus(&stopped);
         if (mem_enc.view[page] != asid) {
             change_view(page, asid);
-            flush_tlbs();
+            amd_flush_tlbs();
         }
-        go_on(locked, running);
+        amd_resume_cpus(&stopped);
     }
 }
 
@@ -212,18 +216,18 @@ void amd_mem_enc_set_key(unsigned asid,
 void amd_mem_enc_drop_key(unsigned asid)
 {
     size_t nr_pages = MACHINE(mem_enc.x86ms)->ram_size >> PAGE_SHIFT;
-    bool locked, running;
+    AmdStoppedCpus stopped;
 
-    stop_cpus(&locked, &running);
+    amd_stop_cpus(&stopped);
     for (size_t page = 0; page < nr_pages; page++) {
         if (mem_enc.view[page] == asid) {
             change_view(page, 0);
         }
     }
-    flush_tlbs();
+    amd_flush_tlbs();
     memset(&mem_enc.keys[asid], 0, sizeof(mem_enc.keys[asid]));
     bitmap_zero(mem_enc.written_back, MACHINE(mem_enc.x86ms)->smp.max_cpus);
-    go_on(locked, running);
+    amd_resume_cpus(&stopped);
 }
 
 void amd_mem_enc_wbinvd(CPUState *cs)

@@ -11,6 +11,7 @@
 #include "qemu/bswap.h"
 #include "qemu/cutils.h"
 #include "amd-psp.h"
+#include "amd-psp-snp.h"
 
 typedef struct QEMU_PACKED PspNv {
     uint8_t mac[PSP_DIGEST_SIZE];
@@ -35,7 +36,8 @@ void psp_nv_save(AmdPsp *s)
     PspKeys *keys = &s->keys;
     PspNv nv = { 0 };
 
-    if (!s->nv_addr) {
+    if (!s->nv_addr ||
+        snp_check_writable(s->snp, s->nv_addr, sizeof(nv)) != SUCCESS) {
         return;
     }
     if (keys->exist) {

@@ -40,6 +40,7 @@ enum {
     INVALID_PAGE_OWNER = 0x1c,
     AEAD_OFLOW = 0x1d,
     RMP_INIT_REQUIRED = 0x20,
+    INVALID_KEY = 0x27,
 };
 
 #endif

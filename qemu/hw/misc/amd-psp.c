@@ -8,7 +8,8 @@
  * which says for each which states it needs and how it fails.
  *
  * Keys of the platform are in amd-psp-keys.c, sessions and what is encrypted in
- * them in amd-psp-session.c, SEND and RECEIVE in amd-psp-migrate.c.
+ * them in amd-psp-session.c, SEND and RECEIVE in amd-psp-migrate.c, and the
+ * commands of SNP in amd-psp-snp*.c.
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
@@ -22,6 +23,7 @@
 #include "qapi/error.h"
 #include "trace.h"
 #include "amd-psp.h"
+#include "amd-psp-snp.h"
 
 /* Registers, in BAR 2 */
 #define REG_INTEN       0x10690
@@ -291,6 +293,9 @@ static int cmd_activate(AmdPsp *s, Guest *guest, uint8_t *buf)
             return ASID_OWNED;
         }
     }
+    if (amd_psp_snp_owns_asid(s->snp, asid)) {
+        return ASID_OWNED;
+    }
     if (s->dirty[asid]) {
         return DF_FLUSH_REQUIRED;
     }
@@ -506,6 +511,18 @@ static const struct {
     { 0x061, 28, .guest = cmd_dbg_encrypt },
 };
 
+static int execute_snp(AmdPsp *s, int cmd, hwaddr addr)
+{
+    AmdPspSev sev = { .initialized = s->initialized, .dirty = s->dirty };
+
+    for (int i = 0; i < NR_GUESTS; i++) {
+        if (s->guests[i].handle && s->guests[i].asid) {
+            sev.asids |= 1ULL << s->guests[i].asid;
+        }
+    }
+    return amd_psp_snp_execute(s->snp, &sev, cmd, addr);
+}
+
 static int execute(AmdPsp *s, int cmd)
 {
     hwaddr addr = (uint64_t)s->addr_hi << 32 | s->addr_lo;
@@ -513,6 +530,9 @@ static int execute(AmdPsp *s, int cmd)
     Guest *guest;
     int i = 0, status;
 
+    if (cmd >= FIRST_SNP_COMMAND) {
+        return execute_snp(s, cmd, addr);
+    }
     while (i < ARRAY_SIZE(commands) && commands[i].cmd != cmd) {
         i++;
     }
@@ -522,6 +542,10 @@ static int execute(AmdPsp *s, int cmd)
     /* Read once: other CPUs can write to it. */
     if (commands[i].len && !amd_mem_enc_read(addr, 0, buf, commands[i].len)) {
         return INVALID_ADDRESS;
+    }
+    status = amd_psp_snp_check_legacy(s->snp, cmd, addr, buf, commands[i].len);
+    if (status) {
+        return status;
     }
     if (commands[i].platform) {
         status = commands[i].platform(s, buf);
@@ -536,7 +560,26 @@ static int execute(AmdPsp *s, int cmd)
     }
     if (commands[i].len) {
         amd_mem_enc_write(addr, 0, buf, commands[i].len);
+        amd_psp_snp_end_legacy(s->snp, cmd, addr);
     }
+    return status;
+}
+
+/*
+ * With SNP, commands are allowed or not by what the RMP says.  It must not
+ * change while they are executed.
+ */
+static int execute_alone(AmdPsp *s, int cmd)
+{
+    AmdStoppedCpus stopped;
+    int status;
+
+    if (!amd_rmp_present()) {
+        return execute(s, cmd);
+    }
+    amd_stop_cpus(&stopped);
+    status = execute(s, cmd);
+    amd_resume_cpus(&stopped);
     return status;
 }
 
@@ -601,7 +644,7 @@ static void amd_psp_write(void *opaque, hwaddr addr, uint64_t val,
         break;
     case REG_CMDRESP:
         cmd = extract32(val, 16, 11);
-        status = execute(s, cmd);
+        status = execute_alone(s, cmd);
         trace_amd_psp_command(cmd, status);
         s->cmdresp = CMDRESP_DONE | status;
         if (val & CMDRESP_INTERRUPT) {
@@ -642,6 +685,7 @@ static void amd_psp_realize(PCIDevice *pci, Error **errp)
     if (msi_init(pci, 0, 1, true, false, errp)) {
         return;
     }
+    s->snp = amd_psp_snp_new();
     psp_keys_realize(s);
     if (fw_cfg) {
         /* AMD's are on its web site. */
@@ -660,6 +704,7 @@ static void amd_psp_reset(DeviceState *dev)
 
     s->inten = s->intsts = s->cmdresp = s->addr_lo = s->addr_hi = 0;
     s->nv_addr = 0;
+    amd_psp_snp_reset(s->snp);
 }
 
 static const Property amd_psp_properties[] = {

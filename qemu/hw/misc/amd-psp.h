@@ -76,6 +76,7 @@ struct AmdPsp {
     uint8_t id[ID_LEN];
     PspKeys keys;
     hwaddr nv_addr;         /* where the host keeps them, 0: nowhere */
+    struct AmdPspSnp *snp;
 };
 
 static inline int nr_guests(AmdPsp *s)

@@ -60,6 +60,32 @@ bool amd_mem_enc_needs_wbinvd(void);
 
 bool amd_mem_enc_is_ram(hwaddr pa, size_t len);
 
+/*
+ * Stop all CPUs but this one, which may be executing or not.  The BQL is
+ * dropped meanwhile.  If it is no CPU that asks but the main loop, e.g. for a
+ * qtest, stop all of them.  It may be done again before they are resumed.
+ */
+typedef struct AmdStoppedCpus {
+    bool locked, running, paused;
+} AmdStoppedCpus;
+
+void amd_stop_cpus(AmdStoppedCpus *stopped);
+void amd_resume_cpus(const AmdStoppedCpus *stopped);
+
+/* With all other CPUs stopped. */
+void amd_flush_tlbs(void);
+
+/*
+ * How often that was done.  A CPU that leaves its execution loop, if only to
+ * stop the others, may find its TLB flushed when it is back.
+ */
+extern unsigned amd_nr_tlb_flushes;
+
+static inline unsigned amd_tlb_flushes(void)
+{
+    return qatomic_read(&amd_nr_tlb_flushes);
+}
+
 /* Accesses of the firmware; false if not all of it is RAM. */
 bool amd_mem_enc_read(hwaddr pa, unsigned asid, void *buf, size_t len);
 bool amd_mem_enc_write(hwaddr pa, unsigned asid, const void *buf, size_t len);

@@ -163,19 +163,24 @@ static void init_type_c(CPUX86State *env)
 bool sev_es_read_vmsa(CPUX86State *env, hwaddr pa, uint32_t asid,
                       struct vmsa *vmsa)
 {
-    uint64_t xcr0, all;
+    uint64_t xcr0, all, features;
 
     if ((pa & ~TARGET_PAGE_MASK) ||
-        !amd_mem_enc_read(pa, asid, vmsa, sizeof(*vmsa)) ||
+        !amd_mem_enc_read(pa, asid, vmsa, sizeof(*vmsa))) {
+        return false;
+    }
+    features = le64_to_cpu(vmsa->sev_features);
+    /* The page of an SNP guest needs no checksum: snp_enter() checks it. */
+    if (!(features & VMSA_SNP_ACTIVE) &&
         !amd_mem_enc_is_sealed(pa, vmsa, sizeof(*vmsa))) {
         return false;
     }
     xcr0 = le64_to_cpu(vmsa->xcr0);
     all = (uint64_t)env->features[FEAT_XSAVE_XCR0_HI] << 32 |
           env->features[FEAT_XSAVE_XCR0_LO];
-    /* No feature is there that a bit of SEV_FEATURES could enable. */
-    return !vmsa->sev_features && (xcr0 & XSTATE_FP_MASK) && !(xcr0 & ~all) &&
-           !vmsa->save.xss;
+    /* No other feature is there that a bit of SEV_FEATURES could enable. */
+    return !(features & ~VMSA_SNP_ACTIVE) && (xcr0 & XSTATE_FP_MASK) &&
+           !(xcr0 & ~all) && !vmsa->save.xss;
 }
 
 void sev_es_enter(CPUX86State *env, hwaddr pa, const struct vmsa *vmsa)
@@ -192,6 +197,7 @@ void sev_es_save(CPUX86State *env, const struct vmcb_save_area *sa)
 
     amd_mem_enc_read(env->sev_vmsa, env->sev_asid, &vmsa, sizeof(vmsa));
     vmsa.save = *sa;
+    vmsa.save.vmpl = env->snp_vmpl;
     save_type_b(env, &vmsa);
     save_type_c(env, &vmsa);
     amd_mem_enc_write(env->sev_vmsa, env->sev_asid, &vmsa, sizeof(vmsa));
@@ -217,6 +223,7 @@ static bool is_automatic_exit(uint64_t exit_code, uint64_t exit_info_1)
     case SVM_EXIT_EFER_WRITE_TRAP ... SVM_EXIT_CR15_WRITE_TRAP:
     case SVM_EXIT_VMGEXIT:
     case (uint64_t)SVM_EXIT_ERR:
+    case (uint64_t)SVM_EXIT_BUSY:
         return true;
     case SVM_EXIT_NPF:
         /* A reserved bit is how hypervisors mark what they emulate. */

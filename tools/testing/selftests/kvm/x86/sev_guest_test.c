@@ -221,8 +221,10 @@ static void watch_line(struct linux_guest *guest, const char *line)
 	line = strstr(line, "guest_init: ");
 	if (!line)
 		return;
-	if (sscanf(line, "guest_init: kernel at 0x%lx", &start) == 1)
+	if (sscanf(line, "guest_init: kernel at 0x%lx", &start) == 1) {
 		sev->page_tables = start + watch->page_tables;
+		return;
+	}
 
 	/* Each thread has its own. */
 	about("%s", scenario->name);
