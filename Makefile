@@ -58,7 +58,7 @@ TARGETS := kselftest check check-full full fuzz soak pinning transport firmware 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "  make %-18s %s\n", $$1, $$2 }'
-	@echo 'Options: ENGINE=amd|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  TOPIC=name  COMMITS=FIRST-LAST  KCONFIG=file  SEED=n  SECONDS=n'
+	@echo 'Options: ENGINE=amd|amd-snp|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  TOPIC=name  COMMITS=FIRST-LAST  KCONFIG=file  SEED=n  SECONDS=n'
 	@echo '         VERSION=N  BASE_COMMIT=ID  V=1  O=dir  BASE=7.2  KERNEL_SRC=...'
 
 deps: ## install the packages of scripts/packages/deps.list that are missing

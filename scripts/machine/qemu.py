@@ -17,7 +17,7 @@ BOARD = ["-machine", "q35", "-device", "amd-psp", "-m", "3G"]
 AMD = ["-cpu", MODEL, *BOARD]
 # Linux wants RMPREAD of CPUs of this family, no hypervisor below, and that the IOMMU checks
 # the Reverse Map Table as well.
-AMD_SNP = ["-cpu", f"{MODEL},+sev-snp,+rmpread,-hypervisor", *BOARD, "-device", "amd-iommu"]
+AMD_SNP = ["-cpu", f"{MODEL},+sev-snp,+rmpread,-hypervisor,+snp-2m-erratum", *BOARD, "-device", "amd-iommu"]
 # For -accel kvm: this machine's own CPU
 HOST = ["-cpu", "host", "-m", "3G"]
 
