@@ -23,7 +23,8 @@ class Check(Sandbox):
 
     def test_any_step_that_fails_fails_the_check(self):
         for step in ("lint", "driver-tests", "build", "mirror", "checkpatch", "uapi", "shared-ranges",
-                     "emulator-tests", "base-image", "topics", "full", "transport", "debug-image", "debug"):
+                     "emulator-tests", "base-image", "topics", "full", "transport", "debug-image",
+                     "debug"):
             status, last = self.check(step)
             self.assertEqual(status, 1, step)
             self.assertIn(" 1 failed, ", last, step)
