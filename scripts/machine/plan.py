@@ -26,7 +26,8 @@ SETS = {"quick": {"all", "quick", "both", "transport", "own", "nodebug", "short"
         "fuzz": {"all", "fuzz"},
         "soak": {"all", "soak"},
         "transport": {"all", "transport"},
-        "pinning": {"all", "pinning"}}
+        "pinning": {"all", "pinning"},
+        "pair": {"all", "pair"}}
 OUTCOMES = ("pass", "skip", "fail")
 
 
@@ -42,10 +43,11 @@ class Test:
     reason: str = ""
 
 
-def read_expected(engine, wanted_sets, seed="1", seconds="1800"):
+def read_expected(engine, wanted_sets, seed="1", seconds="1800", side=0):
     """The plan of one engine: Test objects and verbatim lines for PID 1.
 
-    The arguments SEED and SECONDS stand for those of this run."""
+    The arguments SEED and SECONDS stand for those of this run, SIDE for which of two
+    machines it is."""
     path = EXPECTED / engine
     plan = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -59,7 +61,8 @@ def read_expected(engine, wanted_sets, seed="1", seconds="1800"):
             if words[1] != "plan":
                 if words[2] not in OUTCOMES:
                     raise ValueError(words[2])
-                args = [{"SEED": seed, "SECONDS": seconds}.get(word, word) for word in words[4:]]
+                given = {"SEED": seed, "SECONDS": seconds, "SIDE": str(side)}
+                args = [given.get(word, word) for word in words[4:]]
                 item = Test(words[0], words[3], float(words[1]), words[2], args, files.split(),
                             reason.strip())
         except (IndexError, ValueError) as error:

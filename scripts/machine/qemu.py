@@ -17,7 +17,10 @@ BOARD = ["-machine", "q35", "-device", "amd-psp", "-m", "3G"]
 AMD = ["-cpu", MODEL, *BOARD]
 # Linux wants RMPREAD of CPUs of this family, no hypervisor below, and that the IOMMU checks
 # the Reverse Map Table as well.
-AMD_SNP = ["-cpu", f"{MODEL},+sev-snp,+rmpread,-hypervisor,+snp-2m-erratum", *BOARD, "-device", "amd-iommu"]
+AMD_SNP = ["-cpu", f"{MODEL},+sev-snp,+rmpread,-hypervisor,+snp-2m-erratum", *BOARD,
+           "-device", "amd-iommu"]
+# What two machines have in common: enough for lib/x86/linux_guest_link.c of the selftests.
+LINE_SIZE = "64M"
 # For -accel kvm: this machine's own CPU
 HOST = ["-cpu", "host", "-m", "3G"]
 
@@ -32,3 +35,14 @@ def qemu(run_dir, kernel, initrd, cmdline=CMDLINE, accel=TCG, cpu=AMD, extra=())
             *accel, *cpu, "-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline,
             "-serial", f"file:{run_dir}/console",
             "-serial", "stdio", *extra]
+
+
+def peer(run_dir, kernel, initrd, side):
+    """One of two machines, each with a security processor of its own, and a line between them."""
+    line = run_dir.parent / "line"
+    if side == 0:
+        line.unlink(missing_ok=True)
+    cpu = [f"amd-psp,seed=host-{side}" if word == "amd-psp" else word for word in AMD]
+    return qemu(run_dir, kernel, initrd, cpu=cpu, extra=[
+        "-object", f"memory-backend-file,id=line,share=on,mem-path={line},size={LINE_SIZE}",
+        "-device", "ivshmem-plain,memdev=line"])

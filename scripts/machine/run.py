@@ -16,7 +16,7 @@ from pathlib import Path
 from scripts.common import BASE, Failed, MAIN, run_main
 from scripts.machine import junit
 from scripts.machine.again import repeated, second_plan
-from scripts.machine.engines import ENGINES
+from scripts.machine.engines import ENGINES, PAIRS
 from scripts.machine.judge import judge, reasons
 from scripts.machine.plan import MAINLINE, OWN, SETS, Test, read_expected, select
 from scripts.machine.table import count, print_table
@@ -32,7 +32,7 @@ def options():
     parser.add_argument("--run-dir", type=Path, help="where the logs go")
     parser.add_argument("--check-options", action="store_true",
                         help="only check the options, before the kernel is built")
-    parser.add_argument("--set", choices=[s for s in SETS if s != "base"], default="quick")
+    parser.add_argument("--set", choices=[s for s in SETS if s not in ("base", "pair")], default="quick")
     parser.add_argument("--engine", default="", help="amd, amd-snp, intel, intel-smp (default: all)")
     parser.add_argument("--tests", default="", help="names or globs")
     parser.add_argument("--seed", help="for tests of the plan whose argument is SEED")
@@ -71,6 +71,10 @@ def make_plans(args):
     plans = {e: read_expected(e, sets, seed, args.seconds or "1800") for e in engines}
     if args.base:
         plans |= {f"{e}-base": read_expected(e, SETS["base"]) for e in engines}
+    # For two machines, when there are those for one.
+    if "long" in sets:
+        plans |= {machine: read_expected(e, SETS["pair"], side=side)
+                  for e in engines for side, machine in enumerate(PAIRS.get(e, ()))}
     select(plans, args.tests.replace(",", " ").split())
     plans = {e: p for e, p in plans.items() if any(isinstance(i, Test) for i in p)}
     for item in itertools.chain(*plans.values()):

@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 
-from scripts.machine.engines import ENGINES
+from scripts.machine.engines import command_line, together
 from scripts.machine.initrd import make_initrd
 from scripts.machine.ktap import tests_done
 from scripts.machine.machine import Machine
@@ -16,10 +16,9 @@ def boot(name, plan, args):
     run_dir = args.run_dir / name
     shutil.rmtree(run_dir, ignore_errors=True)
     run_dir.mkdir(parents=True)
-    engine = name.removesuffix("-base").removesuffix("-again")
     kernel = args.base if name.endswith("-base") else args.build
     initrd = make_initrd(run_dir, plan, kernel, args.build, args.init, args.base, args.guest)
-    return Machine(run_dir, ENGINES[engine](run_dir, kernel / "bzImage", initrd))
+    return Machine(run_dir, command_line(name, run_dir, kernel / "bzImage", initrd))
 
 
 def run_all(plans, args, machines):
@@ -28,11 +27,11 @@ def run_all(plans, args, machines):
     Returns name -> why it was stopped early."""
     stopped, last, started = {}, 0.0, time.monotonic()
     totals = {e: sum(isinstance(i, Test) for i in p) for e, p in plans.items()}
-    waiting, running = list(plans), {}
+    waiting, running = together(plans), {}
     while waiting or running:
-        while waiting and len(running) < max(2, os.cpu_count() or 2):
-            name = waiting.pop(0)
-            running[name] = machines[name] = boot(name, plans[name], args)
+        while waiting and len(running) + len(waiting[0]) <= max(2, os.cpu_count() or 2):
+            for name in waiting.pop(0):
+                running[name] = machines[name] = boot(name, plans[name], args)
         time.sleep(0.2)
         for engine, machine in list(running.items()):
             if machine.ended():

@@ -467,12 +467,11 @@ static void take_steps(char **names)
 static void say_where_kernel_is(void)
 {
 	FILE *iomem = fopen("/proc/iomem", "r");
-	unsigned long start;
 	char line[128];
 
 	while (iomem && fgets(line, sizeof(line), iomem)) {
-		if (strstr(line, "Kernel code") && sscanf(line, "%lx", &start) == 1)
-			say("kernel at 0x%lx\n", start);
+		if (strstr(line, "Kernel code"))
+			say("kernel at 0x%lx\n", strtoul(line, NULL, 16));
 	}
 	if (iomem)
 		fclose(iomem);

@@ -20,6 +20,7 @@
 #include "linux_guest.h"
 #include "linux_guest_migrate.h"
 #include "linux_guest_options.h"
+#include "linux_guest_saboteur.h"
 #include "processor.h"
 #include "test_util.h"
 
@@ -43,67 +44,78 @@
 
 #define SIZEOF_RECORD	sizeof(struct linux_guest_migration_record)
 
-enum sabotage {
+enum guest_says {
 	NOTHING,
-	CORRUPT,
-	CUT,
 	NOT_READY,
 	WITHDRAW,
-	WRONG_LIST,
 };
 
-/* A byte of the stream's header (type 0), or of each record of a type. */
+/* What the sender's guest does, or what is done to the stream. */
 static const struct refusal {
 	const char *name;
-	enum sabotage sabotage;
 	int error;		/* the receiver's */
-	u32 type;
-	u32 index;
-	u32 offset;
-	u8 flip;
+	struct linux_guest_saboteur saboteur;
+	enum guest_says guest;
 } refusals[] = {
-	{ "guest is not ready", NOT_READY, EPIPE },
-	{ "guest is not ready any more", WITHDRAW, ECANCELED },
-	{ "list says that the guest is not ready", CORRUPT, EPERM, MIGRATION_RECORD_SHARED, 0,
-	  SIZEOF_RECORD + offsetof(struct shared_ranges_header, state),
-	  MIGRATION_READY ^ MIGRATION_WITHDRAWN },
-	{ "another kind of stream", CORRUPT, EPROTO, 0, 0,
-	  offsetof(struct linux_guest_migration_header, magic), 1 },
-	{ "another version", CORRUPT, EPROTONOSUPPORT, 0, 0,
-	  offsetof(struct linux_guest_migration_header, version), 2 },
-	{ "another number of vCPUs", CORRUPT, EINVAL, 0, 0,
-	  offsetof(struct linux_guest_migration_header, nr_vcpus), 1 },
-	{ "another size of memory", CORRUPT, EINVAL, 0, 0,
-	  offsetof(struct linux_guest_migration_header, mem_size) + 7, 0x80 },
-	{ "another type of VM", CORRUPT, EINVAL, 0, 0,
-	  offsetof(struct linux_guest_migration_header, vm_type), 1 },
-	{ "no list before the pages", CORRUPT, EBADMSG, MIGRATION_RECORD_SHARED, 0,
-	  offsetof(struct linux_guest_migration_record, type),
-	  MIGRATION_RECORD_SHARED ^ MIGRATION_RECORD_PAGES },
-	{ "list of too many ranges", CORRUPT, ENOSPC, MIGRATION_RECORD_SHARED, 0,
-	  offsetof(struct linux_guest_migration_record, size) + 7, 0x40 },
-	{ "list of half a page", CORRUPT, EBADMSG, MIGRATION_RECORD_SHARED, 0,
-	  SIZEOF_RECORD + sizeof(struct shared_ranges_header), 1 },
-	{ "record of no known type", CORRUPT, EBADMSG, MIGRATION_RECORD_PAGES, 0,
-	  offsetof(struct linux_guest_migration_record, type), 0x80 },
-	{ "pages behind the end of memory", CORRUPT, EBADMSG, MIGRATION_RECORD_PAGES, 0,
-	  SIZEOF_RECORD + 7, 0x80 },
-	{ "pages at half a page", CORRUPT, EBADMSG, MIGRATION_RECORD_PAGES, 0,
-	  SIZEOF_RECORD + 1, 0x8 },
-	{ "more than the most pages", CORRUPT, EBADMSG, MIGRATION_RECORD_PAGES, 0,
-	  offsetof(struct linux_guest_migration_record, size) + 3, 1 },
-	{ "state that is too large", CORRUPT, EBADMSG, MIGRATION_RECORD_STATE, STATE_CPUID,
-	  offsetof(struct linux_guest_migration_record, size) + 2, 0x80 },
-	{ "more CPUID entries than there are", CORRUPT, EBADMSG, MIGRATION_RECORD_STATE,
-	  STATE_CPUID, SIZEOF_RECORD + offsetof(struct kvm_cpuid2, nent), 0x80 },
-	{ "state of another kind", CORRUPT, EBADMSG, MIGRATION_RECORD_STATE, STATE_SREGS,
-	  offsetof(struct linux_guest_migration_record, index), 0x4 },
-	{ "state that KVM refuses", CORRUPT, EIO, MIGRATION_RECORD_STATE, STATE_SREGS,
-	  SIZEOF_RECORD + offsetof(struct kvm_sregs, efer) + 7, 0x80 },
-	{ "end within the header", CUT, EPIPE, 0, 0, 12 },
-	{ "end within a list", CUT, EPIPE, MIGRATION_RECORD_SHARED, 0, SIZEOF_RECORD + 30 },
-	{ "end within a page", CUT, EPIPE, MIGRATION_RECORD_PAGES, 0, SIZEOF_RECORD + 1000 },
-	{ "end within a state", CUT, EPIPE, MIGRATION_RECORD_STATE, STATE_SREGS, 8 },
+	{ "guest is not ready", EPIPE, .guest = NOT_READY },
+	{ "guest is not ready any more", ECANCELED, .guest = WITHDRAW },
+	{ "list says that the guest is not ready", EPERM,
+	  { SABOTAGE_CORRUPT, MIGRATION_RECORD_SHARED, 0,
+	    SIZEOF_RECORD + offsetof(struct shared_ranges_header, state),
+	    MIGRATION_READY ^ MIGRATION_WITHDRAWN } },
+	{ "another kind of stream", EPROTO,
+	  { SABOTAGE_CORRUPT, 0, 0, offsetof(struct linux_guest_migration_header, magic), 1 } },
+	{ "another version", EPROTONOSUPPORT,
+	  { SABOTAGE_CORRUPT, 0, 0, offsetof(struct linux_guest_migration_header, version), 1 } },
+	{ "another number of vCPUs", EINVAL,
+	  { SABOTAGE_CORRUPT, 0, 0, offsetof(struct linux_guest_migration_header, nr_vcpus), 1 } },
+	{ "another size of memory", EINVAL,
+	  { SABOTAGE_CORRUPT, 0, 0, offsetof(struct linux_guest_migration_header, mem_size) + 7,
+	    0x80 } },
+	{ "another type of VM", EINVAL,
+	  { SABOTAGE_CORRUPT, 0, 0, offsetof(struct linux_guest_migration_header, vm_type), 1 } },
+	{ "no list before the pages", EBADMSG,
+	  { SABOTAGE_CORRUPT, MIGRATION_RECORD_SHARED, 0,
+	    offsetof(struct linux_guest_migration_record, type),
+	    MIGRATION_RECORD_SHARED ^ MIGRATION_RECORD_PAGES } },
+	{ "list of half a page", EBADMSG,
+	  { SABOTAGE_CORRUPT, MIGRATION_RECORD_SHARED, 0,
+	    SIZEOF_RECORD + sizeof(struct shared_ranges_header), 1 } },
+	{ "record of no known type", EBADMSG,
+	  { SABOTAGE_CORRUPT, MIGRATION_RECORD_PAGES, 0,
+	    offsetof(struct linux_guest_migration_record, type), 0x80 } },
+	{ "record that is larger than any", EBADMSG,
+	  { SABOTAGE_CORRUPT, MIGRATION_RECORD_SHARED, 0,
+	    offsetof(struct linux_guest_migration_record, size) + 7, 0x40 } },
+	{ "pages behind the end of memory", EBADMSG,
+	  { SABOTAGE_CORRUPT, MIGRATION_RECORD_PAGES, 0, SIZEOF_RECORD + 7, 0x80 } },
+	{ "pages at half a page", EBADMSG,
+	  { SABOTAGE_CORRUPT, MIGRATION_RECORD_PAGES, 0, SIZEOF_RECORD + 1, 0x8 } },
+	{ "more CPUID entries than there are", EBADMSG,
+	  { SABOTAGE_CORRUPT, MIGRATION_RECORD_STATE, STATE_CPUID,
+	    SIZEOF_RECORD + offsetof(struct kvm_cpuid2, nent), 0x80 } },
+	{ "state of another kind", EBADMSG,
+	  { SABOTAGE_CORRUPT, MIGRATION_RECORD_STATE, STATE_SREGS,
+	    offsetof(struct linux_guest_migration_record, index), 0x4 } },
+	{ "state that KVM refuses", EIO,
+	  { SABOTAGE_CORRUPT, MIGRATION_RECORD_STATE, STATE_SREGS,
+	    SIZEOF_RECORD + offsetof(struct kvm_sregs, efer) + 7, 0x80 } },
+	{ "end within the header", EPIPE, { SABOTAGE_CUT, 0, 0, 12 } },
+	{ "end within a list", EPIPE,
+	  { SABOTAGE_CUT, MIGRATION_RECORD_SHARED, 0, SIZEOF_RECORD + 23 } },
+	{ "end within a page", EPIPE,
+	  { SABOTAGE_CUT, MIGRATION_RECORD_PAGES, 0, SIZEOF_RECORD + 1000 } },
+	{ "end within a state", EPIPE, { SABOTAGE_CUT, MIGRATION_RECORD_STATE, STATE_SREGS, 8 } },
+	{ "header that was changed on the way", EBADMSG,
+	  { SABOTAGE_CHANGE, 0, 0, offsetof(struct linux_guest_migration_header, tsc_khz), 1 } },
+	{ "header of an older stream", EBADMSG, { SABOTAGE_OLD } },
+	{ "page that was changed on the way", EBADMSG,
+	  { SABOTAGE_CHANGE, MIGRATION_RECORD_PAGES, 0, SIZEOF_RECORD + 1000, 1 } },
+	{ "state that was changed on the way", EBADMSG,
+	  { SABOTAGE_CHANGE, MIGRATION_RECORD_STATE, STATE_SREGS, SIZEOF_RECORD + 100, 1 } },
+	{ "pages that are missing", EBADMSG, { SABOTAGE_DROP, MIGRATION_RECORD_PAGES } },
+	{ "pages that come twice", EBADMSG, { SABOTAGE_REPEAT, MIGRATION_RECORD_PAGES } },
+	{ "pages that come too late", EBADMSG, { SABOTAGE_SWAP, MIGRATION_RECORD_PAGES } },
 };
 
 static int nr_migrations = 10, nr_refusals = ARRAY_SIZE(refusals);
@@ -130,7 +142,7 @@ static struct {
 
 	/* Blocks that are private in truth. */
 	bool private[NR_BLOCKS];
-	enum sabotage sabotage;
+	enum guest_says guest_says;
 	int step;
 
 	/* Of the lines of the guest. */
@@ -245,7 +257,7 @@ static void begin_round(struct linux_guest *guest, struct linux_guest_migration 
 	if (round)
 		wait_for_pass(guest);
 	set_private(m, block, !here.private[block]);
-	if (round == 1 && here.sabotage == WITHDRAW) {
+	if (round == 1 && here.guest_says == WITHDRAW) {
 		pthread_mutex_lock(&m->lock);
 		migration_wrmsr(&m->state, 0);
 		pthread_mutex_unlock(&m->lock);
@@ -301,89 +313,6 @@ static struct linux_guest *create_guest(bool empty)
 	guest = empty ? linux_guest_create_empty(&params) : linux_guest_create(&params);
 	guest->line = watch_line;
 	return guest;
-}
-
-/* What a thread does to the stream on its way from the guest to the socket. */
-struct saboteur {
-	const struct refusal *refusal;
-	int from, to;
-};
-
-static bool copy(struct saboteur *s, u32 type, u32 index, u8 *data, u64 offset, u64 size)
-{
-	const struct refusal *r = s->refusal;
-
-	if (r->type == type && r->index == index && r->offset >= offset &&
-	    r->offset < offset + size) {
-		if (r->sabotage == CUT)
-			return send(s->to, data, r->offset - offset, MSG_NOSIGNAL) < 0;
-		data[r->offset - offset] ^= r->flip;
-	}
-	return send(s->to, data, size, MSG_NOSIGNAL) == size;
-}
-
-static void *sabotage_stream(void *arg)
-{
-	struct linux_guest_migration_record record;
-	struct linux_guest_migration_header header;
-	struct saboteur *s = arg;
-	static u8 data[SZ_64K];
-	u64 offset, size, part;
-	u32 type, index;
-
-	if (recv(s->from, &header, sizeof(header), MSG_WAITALL) != sizeof(header) ||
-	    !copy(s, 0, 0, (u8 *)&header, 0, sizeof(header)))
-		goto out;
-	while (recv(s->from, &record, sizeof(record), MSG_WAITALL) == sizeof(record)) {
-		type = le32toh(record.type);
-		index = le32toh(record.index);
-		size = le64toh(record.size);
-		if (!copy(s, type, index, (u8 *)&record, 0, sizeof(record)))
-			goto out;
-		for (offset = 0; offset < size; offset += part) {
-			part = min_t(u64, size - offset, sizeof(data));
-			if (recv(s->from, data, part, MSG_WAITALL) != part ||
-			    !copy(s, type, index, data, sizeof(record) + offset, part))
-				goto out;
-		}
-	}
-out:
-	/* What has come back stays readable. */
-	shutdown(s->to, SHUT_WR);
-	shutdown(s->from, SHUT_RD);
-	return NULL;
-}
-
-static void *copy_reply(void *arg)
-{
-	struct linux_guest_migration_reply reply;
-	struct saboteur *s = arg;
-
-	if (recv(s->to, &reply, sizeof(reply), MSG_WAITALL) == sizeof(reply))
-		send(s->from, &reply, sizeof(reply), MSG_NOSIGNAL);
-	shutdown(s->from, SHUT_WR);
-	return NULL;
-}
-
-static int send_sabotaged(struct linux_guest *guest, struct linux_guest_migration *m,
-			  const struct refusal *refusal)
-{
-	struct saboteur saboteur = { refusal };
-	pthread_t threads[2];
-	int pair[2], err;
-
-	TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair), "socketpair(), errno %d", errno);
-	saboteur.from = pair[1];
-	saboteur.to = here.sockets[here.step];
-	TEST_ASSERT(!pthread_create(&threads[0], NULL, sabotage_stream, &saboteur) &&
-		    !pthread_create(&threads[1], NULL, copy_reply, &saboteur), "No thread");
-	err = linux_guest_send(guest, m, pair[0], options.seconds);
-	shutdown(pair[0], SHUT_RDWR);
-	pthread_join(threads[0], NULL);
-	pthread_join(threads[1], NULL);
-	close(pair[0]);
-	close(pair[1]);
-	return err;
 }
 
 static void print_migration(const struct linux_guest_migration *m)
@@ -459,25 +388,20 @@ static bool there_and_back(struct linux_guest **guest, struct linux_guest_migrat
 static bool refuse(struct linux_guest *guest, struct linux_guest_migration *m,
 		   const struct refusal *refusal)
 {
-	int expected = -EREMOTEIO, err;
+	int expected = refusal->guest ? -EPERM : -EREMOTEIO, err;
 
-	here.sabotage = refusal->sabotage;
-	if (refusal->sabotage == NOT_READY)
+	here.guest_says = refusal->guest;
+	if (refusal->guest == NOT_READY)
 		m->state = MIGRATION_OFFERED;
-	if (refusal->sabotage == NOT_READY || refusal->sabotage == WITHDRAW)
-		expected = -EPERM;
-
-	if (expected == -EPERM)
-		err = linux_guest_send(guest, m, here.sockets[here.step], options.seconds);
-	else
-		err = send_sabotaged(guest, m, refusal);
+	err = linux_guest_send_sabotaged(guest, m, here.sockets[here.step], options.seconds,
+					 &refusal->saboteur);
 	end_stream();
 	make_ready(m);
 
 	return expect(err == expected, "sender's errno %d for %d", -err, -expected) &&
 	       expect(expected == -EPERM || m->remote_error == refusal->error,
-		      "the other process refuses with errno %d for %d", m->remote_error,
-		      refusal->error) &&
+		      "the other process refuses with errno %d for %d, %s", m->remote_error,
+		      refusal->error, m->remote_what) &&
 	       run_on(guest);
 }
 

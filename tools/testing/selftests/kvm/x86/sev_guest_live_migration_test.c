@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Live migration of an SEV guest, on software SEV VMs, there and back between two
- * processes.
+ * Live migration of an SEV guest, there and back between two processes.
  *
  * The guest checks private and shared memory on two CPUs and converts it all the
- * time.  What it has as private, by its page tables, is sent transformed, and the
- * receiver only has the list of what the guest has reported as shared to tell what
- * to take back: if the two differ about a page, the guest finds garbage.
+ * time.  Which pages it has as private says the list of what it has reported as
+ * shared: if that is wrong about a page, the guest finds garbage.
+ *
+ * On software SEV VMs it is because what is private by the guest's page tables is
+ * sent transformed.  With -r the guest is a real one, whose private pages go through
+ * the security processor (PSP), which knows no page tables.
+ *
+ * With -l there are two machines that run the test, in place of two processes.
  */
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -14,55 +18,69 @@
 #include "expect.h"
 #include "kvm_util.h"
 #include "linux_guest_options.h"
-#include "linux_guest_sev.h"
-#include "linux_guest_virtio.h"
-#include "processor.h"
+#include "linux_guest_psp.h"
+#include "linux_guest_link.h"
+#include "sev.h"
+#include "linux_guest_sev_stress.h"
 #include "test_util.h"
 
-#define NR_VCPUS	2
-#define DISK_SIZE	SZ_1M
 #define MAX_MIGRATIONS	40
-#define KEY		0x7365762067756573ull
 
-/* The guest never writes as little as that during a round. */
-#define MAX_ROUNDS	4
-#define FEW_PAGES	8
+/* In a certificate, where a byte of the key is. */
+#define CERT_KEY	0x20
 
-#define STRESS		"mem_encrypt_stress"
-#define STEPS		"disk wait disk unload kexec"
+/*
+ * And one that is withdrawn, two with a wrong list, one for certificates, and one in which
+ * the sides end.
+ */
+#define MAX_STEPS	(MAX_MIGRATIONS + 5)
 
-/* mem_encrypt_stress writes where a word is, and a number of its own above. */
-#define PATTERN_ADDR	GENMASK_ULL(47, 0)
-
-static int nr_migrations = 20;
+static int nr_migrations;
+static const char *link_side;
+static bool real;
 
 static const struct linux_guest_option own_options[] = {
+	{ 'r', &real, .help = "an SEV guest with encrypted memory, not that of a software SEV VM" },
+	{ 'l', .text = &link_side, .arg = "side",
+	  .help = "0: boot the guest and send it to another machine, which has 1" },
 	{ 'n', .number = &nr_migrations, .arg = "migrations",
-	  .help = "how many, an even number up to " __stringify(MAX_MIGRATIONS) },
+	  .help = "how many, an even number up to " __stringify(MAX_MIGRATIONS)
+		  " (default: 20, with -r 4)", .may_be_0 = true },
 };
 
 static struct linux_guest_options options = {
 	.own = own_options,
 	.nr_own = ARRAY_SIZE(own_options),
 	.max_modules = 1,
-	.module_help = STRESS ".ko, which checks private and shared memory",
+	.module_help = SEV_STRESS ".ko, which checks private and shared memory",
 	.seconds = 110,
 };
 
 /* This process's: the guest is here, or it is not. */
 static struct {
 	int side;
-	int sockets[MAX_MIGRATIONS + 1];
+	int sockets[MAX_STEPS];		/* if the other side is a process */
 	int step;
-
-	bool pause_at_wait;		/* when guest_init begins to wait */
-	bool pause_at_withdrawal;	/* when the guest is about to start a kernel */
-	int wanted_reports;		/* of the stress module */
-	int nr_reports;
-	u64 nr_rounds;			/* that it has reported; sent along */
-	bool wrong;
-	bool spoil_list;
+	struct sev_stress_guest stress;
 } here;
+
+static struct sev_stress_guest *stress = &here.stress;
+
+static bool check(bool ok)
+{
+	return expect(ok, "%s", stress->error);
+}
+
+static int connect_to_other(void)
+{
+	int fd;
+
+	if (link_side)
+		return linux_guest_link_connect(here.side, here.step);
+	fd = here.sockets[here.step];
+	here.sockets[here.step] = -1;
+	return fd;
+}
 
 static void set_step(int step)
 {
@@ -70,159 +88,18 @@ static void set_step(int step)
 	about("process %d, step %d", here.side, step);
 }
 
-/* Called under the lock of the console. */
-static void watch_line(struct linux_guest *guest, const char *line)
+static bool send_guest(void)
 {
-	const char *report = strstr(line, STRESS ": ");
-	u64 rounds;
-	int errors;
+	struct linux_guest *guest = stress->sev->guest;
+	struct linux_guest_migration *m = &stress->sev->m;
+	int fd = connect_to_other();
+	int err = linux_guest_send(guest, m, fd, options.seconds);
 
-	if (here.pause_at_wait && strstr(line, "guest_init: step wait"))
-		linux_guest_stop(guest, LINUX_GUEST_PAUSED);
-	if (!report)
-		return;
-
-	report += strlen(STRESS ": ");
-	if (sscanf(report, "%lu rounds, %d errors", &rounds, &errors) != 2 &&
-	    sscanf(report, "stopped after %lu rounds, %d errors", &rounds, &errors) != 2) {
-		/* It says which word is wrong. */
-		here.wrong = true;
-	} else {
-		here.wrong |= errors || rounds < here.nr_rounds;
-		here.nr_reports += rounds > here.nr_rounds;
-		here.nr_rounds = rounds;
-	}
-	if (here.wanted_reports && (here.wrong || here.nr_reports >= here.wanted_reports))
-		linux_guest_stop(guest, LINUX_GUEST_PAUSED);
-}
-
-static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
-{
-	struct linux_guest_sev *sev = guest->private;
-
-	if (!linux_guest_sev_exit(guest, vcpu))
-		return false;
-	if (here.pause_at_withdrawal && sev->m.state == MIGRATION_WITHDRAWN)
-		linux_guest_stop(guest, LINUX_GUEST_PAUSED);
-	return true;
-}
-
-static bool runs_to_pause(struct linux_guest_sev *sev)
-{
-	enum linux_guest_end end = linux_guest_run(sev->guest, options.seconds);
-	const char *splat = linux_guest_splat(sev->guest);
-
-	if (expect(end == LINUX_GUEST_PAUSED, "the guest ended by %s %s",
-		   linux_guest_end_str(end), sev->guest->error) &&
-	    expect(!here.wrong, "the guest found wrong memory") &&
-	    expect(!splat, "the guest's kernel says: %s", splat))
-		return true;
-	linux_guest_print_console(sev->guest, 40);
-	return false;
-}
-
-/* It goes on, and what it has checked is right. */
-static bool run_on(struct linux_guest_sev *sev)
-{
-	bool ok;
-
-	here.nr_reports = 0;
-	here.wanted_reports = 2;
-	ok = runs_to_pause(sev);
-	here.wanted_reports = 0;
-	return ok;
-}
-
-/* Of a single page that the guest checks, the list says what is not true. */
-static int spoil_list(struct linux_guest *guest, struct linux_guest_migration *m)
-{
-	u64 gpa, *words;
-
-	for (gpa = SZ_1M; gpa < guest->mem_size; gpa += PAGE_SIZE) {
-		words = addr_gpa2hva(guest->vm, gpa);
-		if ((words[0] & PATTERN_ADDR) == gpa && (words[511] & PATTERN_ADDR) == gpa + 4088)
-			break;
-	}
-	if (!expect(gpa < guest->mem_size, "there is no page that the guest checks"))
-		return -ENOENT;
-	return shared_ranges_test(&m->shared, gpa) ?
-	       shared_ranges_remove(&m->shared, gpa, PAGE_SIZE) :
-	       shared_ranges_add(&m->shared, gpa, PAGE_SIZE);
-}
-
-/* The guest is paused, and its list is to be sent after this. */
-static int save_devices(struct linux_guest *guest, struct linux_guest_migration *m, FILE *stream)
-{
-	size_t size = linux_guest_disk_saved_size(guest->disk);
-	void *data = malloc(size);
-	int err = -ENOMEM;
-
-	if (data) {
-		linux_guest_disk_save(guest->disk, data);
-		err = fwrite(data, size, 1, stream) == 1 &&
-		      fwrite(&here.nr_rounds, sizeof(here.nr_rounds), 1, stream) == 1 ? 0 : -EIO;
-	}
-	free(data);
-	return err ?: here.spoil_list ? spoil_list(guest, m) : 0;
-}
-
-static int load_devices(struct linux_guest *guest, struct linux_guest_migration *m,
-			const void *data, size_t size)
-{
-	size_t disk_size = linux_guest_disk_saved_size(guest->disk);
-
-	if (size != disk_size + sizeof(here.nr_rounds) ||
-	    !linux_guest_disk_load(guest->disk, data, disk_size))
-		return -EINVAL;
-	memcpy(&here.nr_rounds, data + disk_size, sizeof(here.nr_rounds));
-	return 0;
-}
-
-static struct linux_guest_sev *create_guest(bool empty)
-{
-	struct linux_guest_file files[3];
-	struct linux_guest_params params = {
-		.kernel = options.kernel,
-		/* See guest_migration_ready_test.c for nox2apic. */
-		.cmdline = "retain_initrd nox2apic swiotlb=force " LINUX_GUEST_DISK_CMDLINE
-			   "-- " STRESS ".ko,conversions=1,nr_buffers=64 " STEPS,
-		.files = files,
-		.nr_vcpus = NR_VCPUS,
-	};
-	struct linux_guest_sev *sev;
-	char init[PATH_MAX];
-
-	linux_guest_program(init, sizeof(init), "guest_init");
-	files[params.nr_files++] = (struct linux_guest_file){ "init", init, .mode = 0755 };
-	files[params.nr_files++] =
-		(struct linux_guest_file){ "kernel", options.kernel, .mode = 0644 };
-	files[params.nr_files++] = (struct linux_guest_file){
-		"modules/" STRESS ".ko", options.modules[0], .mode = 0644 };
-
-	sev = empty ? linux_guest_sev_create_empty(&params) : linux_guest_sev_create(&params);
-	sev->guest->line = watch_line;
-	sev->guest->exit = watch_exit;
-	sev->guest->wait = true;
-	sev->m.key = KEY;
-	sev->m.max_rounds = MAX_ROUNDS;
-	sev->m.few_pages = FEW_PAGES;
-	sev->m.save_devices = save_devices;
-	sev->m.load_devices = load_devices;
-	linux_guest_add_disk(sev->guest, DISK_SIZE);
-	sev->guest->disk->may_access = linux_guest_sev_is_shared;
-	sev->guest->disk->wrote = linux_guest_written;
-	return sev;
-}
-
-static bool send_guest(struct linux_guest_sev *sev)
-{
-	struct linux_guest_migration *m = &sev->m;
-	int err = linux_guest_send(sev->guest, m, here.sockets[here.step], options.seconds);
-
-	close(here.sockets[here.step]);
-	if (!expect(!err, "the guest was not sent: errno %d, there %d, it ended by %s %s", -err,
-		    m->remote_error, linux_guest_end_str(m->end), sev->guest->error)) {
-		linux_guest_print_console(sev->guest, 40);
+	close(fd);
+	if (!expect(!err, "the guest was not sent: errno %d %s, there %d %s, it ended by %s", -err,
+		    guest->error, m->remote_error, m->remote_what,
+		    linux_guest_end_str(m->end))) {
+		linux_guest_print_console(guest, 40);
 		return false;
 	}
 
@@ -232,186 +109,358 @@ static bool send_guest(struct linux_guest_sev *sev)
 		       m->nr_changed_pages, m->shared.nr, m->nr_bytes >> 20, m->total_us / 1000,
 		       m->downtime_us / 1000);
 	fflush(stdout);
-	linux_guest_sev_free(sev);
+	sev_stress_free(stress);
 	return true;
 }
 
-static struct linux_guest_sev *receive_guest(void)
+static bool receive_guest(void)
 {
-	struct linux_guest_sev *sev = create_guest(true);
-	int err;
+	struct linux_guest *guest;
+	int fd, err;
 
-	err = linux_guest_receive(sev->guest, &sev->m, here.sockets[here.step], options.seconds);
-	close(here.sockets[here.step]);
-	if (expect(!err, "the guest was not received: errno %d %s", -err, sev->guest->error))
-		return sev;
-	linux_guest_sev_free(sev);
-	return NULL;
+	sev_stress_create(stress, true);
+	guest = stress->sev->guest;
+	fd = connect_to_other();
+	/* The other side may have a guest to boot before it sends it. */
+	err = linux_guest_receive(guest, &stress->sev->m, fd, 3 * options.seconds);
+	close(fd);
+	if (expect(!err, "the guest was not received: errno %d %s", -err, guest->error))
+		return true;
+	sev_stress_free(stress);
+	return false;
 }
 
-/* Both processes take the same steps, one of them sends and the other receives. */
-static struct linux_guest_sev *there_and_back(struct linux_guest_sev *sev)
+/* Both sides take the same steps, one of them sends and the other receives. */
+static bool there_and_back(void)
 {
-	while (here.step < nr_migrations) {
-		if (here.step % 2 == here.side) {
-			if (!send_guest(sev))
-				return NULL;
-			sev = NULL;
-		} else {
-			sev = receive_guest();
-			if (!sev || !run_on(sev))
-				return NULL;
-		}
-		set_step(here.step + 1);
+	bool ok;
+
+	for (; here.step < nr_migrations; set_step(here.step + 1)) {
+		if (here.step % 2 == here.side)
+			ok = send_guest();
+		else
+			ok = receive_guest() && check(sev_stress_run_on(stress));
+		if (!ok)
+			return false;
 	}
-	return sev;
+	return true;
 }
 
-static int try_to_send(struct linux_guest_sev *sev)
+/* Nobody is there to receive it, and nobody has to be. */
+static bool refuse(void)
 {
+	struct linux_guest_sev *sev = stress->sev;
 	int err, pair[2];
 
 	TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair), "socketpair(), errno %d", errno);
 	err = linux_guest_send(sev->guest, &sev->m, pair[0], options.seconds);
 	close(pair[0]);
 	close(pair[1]);
-	return err;
-}
-
-static bool refuse(struct linux_guest_sev *sev)
-{
-	int err = try_to_send(sev);
-
 	return expect(err == -EPERM, "sender's errno %d for %d", -err, EPERM);
 }
 
-/* The guest is let go, and stopped when it withdraws its consent, for kexec. */
-static bool refuse_after_kexec(struct linux_guest_sev *sev)
+/* The guest is let go, and the second round begins when it is about to start a kernel. */
+static void let_go(struct linux_guest *guest, struct linux_guest_migration *m, int round)
 {
-	enum linux_guest_end end;
+	enum migration_state state = MIGRATION_READY;
+	int i;
 
-	here.pause_at_withdrawal = true;
-	WRITE_ONCE(sev->guest->wait, false);
-	if (!runs_to_pause(sev) || !refuse(sev))
-		return false;
+	WRITE_ONCE(guest->wait, false);
+	for (i = 0; round && state == MIGRATION_READY && i < 10 * options.seconds; i++) {
+		usleep(100000);
+		pthread_mutex_lock(&m->lock);
+		state = m->state;
+		pthread_mutex_unlock(&m->lock);
+	}
+}
 
-	here.pause_at_withdrawal = false;
-	end = linux_guest_run(sev->guest, options.seconds);
+static bool withdraw_while_sent(void)
+{
+	struct linux_guest_migration *m = &stress->sev->m;
+	int err, fd = connect_to_other();
+
+	stress->pause_at_withdrawal = true;
+	m->round = let_go;
+	err = linux_guest_send(stress->sev->guest, m, fd, 2 * options.seconds);
+	m->round = NULL;
+	stress->pause_at_withdrawal = false;
+	close(fd);
+	set_step(here.step + 1);
+	return expect(err == -EPERM && m->state == MIGRATION_WITHDRAWN,
+		      "sender's errno %d for %d, in state %d; %s", -err, EPERM, m->state,
+		      stress->sev->guest->error) &&
+	       /* It does not begin either. */
+	       refuse();
+}
+
+static bool receive_withdrawn(void)
+{
+	int err, fd;
+
+	sev_stress_create(stress, true);
+	fd = connect_to_other();
+	err = linux_guest_receive(stress->sev->guest, &stress->sev->m, fd, 5 * options.seconds);
+	close(fd);
+	sev_stress_free(stress);
+	set_step(here.step + 1);
+	return expect(err == -ECANCELED, "receiver's errno %d for %d", -err, ECANCELED);
+}
+
+/* It goes on as if nobody had wanted to migrate it. */
+static bool start_other_kernel(void)
+{
+	struct linux_guest_sev *sev = stress->sev;
+	struct linux_guest *guest = sev->guest;
+	enum linux_guest_end end = linux_guest_run(guest, options.seconds);
+
 	if (expect(end == LINUX_GUEST_RESET, "the guest ended by %s %s",
-		   linux_guest_end_str(end), sev->guest->error) &&
-	    expect(linux_guest_count(sev->guest, "disk: 16 blocks ok") == 1,
+		   linux_guest_end_str(end), guest->error) &&
+	    expect(linux_guest_count(guest, "disk: 16 blocks ok") == 1,
 		   "the disk is not as it was") &&
-	    expect(linux_guest_find(sev->guest, STRESS ": stopped after") && !here.wrong,
+	    expect(linux_guest_find(guest, SEV_STRESS ": stopped after") && !stress->wrong,
 		   "the guest found wrong memory") &&
-	    expect(linux_guest_find(sev->guest, "guest_init: done") &&
-		   !linux_guest_count(sev->guest, " failed, errno "),
+	    expect(linux_guest_find(guest, "guest_init: done") &&
+		   !linux_guest_count(guest, " failed, errno "),
 		   "the guest did not get to its end") &&
 	    /* The second kernel cannot know that there is no EFI firmware. */
 	    expect(!sev->nr_ready && sev->nr_cleared == 3,
 		   "the guest allowed its migration %d times, and withdrew %d times",
 		   sev->nr_ready, sev->nr_cleared))
 		return true;
-	linux_guest_print_console(sev->guest, 60);
+	linux_guest_print_console(guest, 60);
 	return false;
 }
 
-static bool boot(struct linux_guest_sev *sev)
+/* Shared pages, then private ones, about which the list was wrong. */
+static bool notice_wrong_lists(void)
 {
-	bool ok;
+	bool ok = true;
 
-	here.nr_rounds = 0;
-	here.pause_at_wait = true;
-	ok = runs_to_pause(sev);
-	here.pause_at_wait = false;
-	return ok && run_on(sev);
+	for (; ok && here.step < nr_migrations + 3; set_step(here.step + 1)) {
+		ok = receive_guest() && check(sev_stress_run_to_error(stress));
+		sev_stress_free(stress);
+	}
+	return ok;
 }
 
-static bool notice_wrong_list(void)
+static bool send_wrong_lists(void)
 {
-	struct linux_guest_sev *sev = receive_guest();
-	enum linux_guest_end end;
+	bool ok = true;
+
+	for (stress->spoil = SPOIL_SHARED_PAGES; ok && stress->spoil <= SPOIL_PRIVATE_PAGES;
+	     stress->spoil++) {
+		sev_stress_create(stress, false);
+		ok = check(sev_stress_boot(stress)) && send_guest();
+		set_step(here.step + 1);
+		sev_stress_free(stress);
+	}
+	return ok;
+}
+
+static bool receiving_side(void)
+{
+	bool ok = there_and_back();
+
+	sev_stress_free(stress);
+	return ok && receive_withdrawn() && notice_wrong_lists();
+}
+
+/* A guest that was launched, and that nobody runs. */
+static struct linux_guest_sev *create_idle(u32 policy)
+{
+	struct linux_guest_params params = {
+		.kernel = options.kernel,
+		.cmdline = "",
+		.nr_vcpus = 1,
+		.mem_size = SZ_128M,
+		.vm_type = KVM_X86_SEV_VM,
+		.sev_policy = policy,
+	};
+
+	return linux_guest_sev_create(&params);
+}
+
+static bool can_go_to(const struct psp_platform *platform, u32 policy, int error)
+{
+	struct linux_guest_sev *sev = create_idle(policy);
+	struct psp_session session;
+	int err = psp_send_start(sev->guest, platform, &session);
 	bool ok;
 
-	if (!sev)
-		return false;
-	here.wanted_reports = INT_MAX;
-	end = linux_guest_run(sev->guest, options.seconds);
-	ok = expect(end == LINUX_GUEST_PAUSED && here.wrong,
-		    "the guest has not noticed a page of garbage but ended by %s %s",
-		    linux_guest_end_str(end), sev->guest->error);
-	if (!ok)
-		linux_guest_print_console(sev->guest, 40);
+	ok = expect(err == -error, "policy 0x%x: errno %d for %d, %s", policy, -err, error,
+		    sev->guest->error);
 	linux_guest_sev_free(sev);
 	return ok;
 }
 
-static int receiving_process(void)
+/* What a guest's policy says about the host that it is sent to, which is another one. */
+static bool check_policies(void)
 {
-	bool ok = true;
+	struct psp_platform platform, without;
+	int fd, nr;
 
-	there_and_back(NULL);
-	ok = here.step == nr_migrations && notice_wrong_list();
-	fflush(stdout);
-	return ok ? 0 : 1;
+	set_step(nr_migrations + 3);
+	fd = connect_to_other();
+	nr = recv(fd, &platform, sizeof(platform), MSG_WAITALL);
+	close(fd);
+	without = platform;
+	without.amd_certs_size = 0;
+	if (!expect(nr == sizeof(platform), "%d bytes of certificates came", nr) ||
+	    !can_go_to(&platform, 0, 0) ||
+	    /* Each host has an owner of its own, which is nobody. */
+	    !can_go_to(&platform, SEV_POLICY_DOMAIN, EACCES) ||
+	    /* For that the PSP reads AMD's certificates, and there are none. */
+	    !can_go_to(&without, SEV_POLICY_SEV, EIO))
+		return false;
+	if (!platform.amd_certs_size) {
+		ksft_print_msg("policy SEV is left out: no certificates of AMD's\n");
+		return true;
+	}
+	if (!can_go_to(&platform, SEV_POLICY_SEV, 0) ||
+	    !can_go_to(&platform, SEV_POLICY_SEV | SEV_POLICY_DOMAIN, EACCES))
+		return false;
+	/* The chip's key is another one then, which AMD has not signed. */
+	platform.chain[2 * PSP_CERT_SIZE + CERT_KEY] ^= 1;
+	return can_go_to(&platform, 0, 0) && can_go_to(&platform, SEV_POLICY_SEV, EKEYREJECTED);
 }
 
-static void sending_process(pid_t other)
+static void send_certificates(void)
 {
-	struct linux_guest_sev *sev = create_guest(false);
-	int i, status;
+	struct linux_guest_sev *sev = create_idle(0);
+	struct psp_platform platform;
+	int fd, err;
+
+	set_step(nr_migrations + 3);
+	fd = connect_to_other();
+	err = psp_read_platform(sev->guest, &platform);
+	psp_read_amd_certs(&platform);
+	if (expect(!err, "%s", sev->guest->error))
+		expect(send(fd, &platform, sizeof(platform), 0) == sizeof(platform),
+		       "certificates can't be sent, errno %d", errno);
+	shutdown(fd, SHUT_WR);
+	linux_guest_sev_free(sev);
+}
+
+/* Of another machine's there is no exit status. */
+static void receiving_machine(void)
+{
+	char ok, there;
+	int fd;
+
+	send_certificates();
+	set_step(0);
+	ok = receiving_side();
+	here.step = nr_migrations + 4;
+	fd = connect_to_other();
+	/* The line is gone with this process: wait until the other has read it. */
+	ok &= write(fd, &ok, 1) == 1 && !read(fd, &there, 1);
+	ksft_test_result(ok, "%d migrations there and back, and wrong lists noticed\n",
+			 nr_migrations);
+}
+
+static bool other_is_ok(pid_t other)
+{
+	int fd, status;
+	char ok = 0;
+
+	if (!link_side)
+		return waitpid(other, &status, 0) == other && !status;
+	here.step = nr_migrations + 4;
+	fd = connect_to_other();
+	if (read(fd, &ok, 1) != 1)
+		ok = 0;
+	close(fd);
+	/* For the threads of the line. */
+	usleep(100000);
+	return ok;
+}
+
+static void sending_side(pid_t other)
+{
 	bool ok;
 
-	ksft_test_result(refuse(sev), "refused: the guest is not ready\n");
-	ok = boot(sev);
-	sev = ok ? there_and_back(sev) : NULL;
-	ksft_test_result(sev, "%d migrations there and back\n", nr_migrations);
-	ok = sev && refuse_after_kexec(sev);
-	ksft_test_result(ok, "refused: the guest starts another kernel\n");
-	if (sev)
-		linux_guest_sev_free(sev);
+	if (link_side)
+		ksft_test_result(check_policies(), "hosts that a policy allows, and does not\n");
+	set_step(0);
+	sev_stress_create(stress, false);
+	ksft_test_result(refuse(), "refused: the guest is not ready\n");
+	ok = check(sev_stress_boot(stress)) && there_and_back();
+	ksft_test_result(ok, "%d migrations there and back\n", nr_migrations);
+	ok = ok && withdraw_while_sent();
+	ksft_test_result(ok, "refused: the guest starts another kernel while it is sent\n");
+	ok = ok && start_other_kernel();
+	ksft_test_result(ok, "the guest lives on\n");
+	sev_stress_free(stress);
 
-	if (ok) {
-		sev = create_guest(false);
-		here.spoil_list = true;
-		ok = boot(sev) && send_guest(sev);
-	}
+	ok = ok && send_wrong_lists();
 	/* It sees the end of the stream if it waits for more. */
-	for (i = here.step; i <= nr_migrations; i++)
-		close(here.sockets[i]);
-	waitpid(other, &status, 0);
-	ksft_test_result(ok && !status, "a list that is wrong about a page is noticed\n");
+	for (; here.step < nr_migrations + 3; here.step++)
+		close(connect_to_other());
+	ok &= other_is_ok(other);
+	ksft_test_result(ok, "lists that are wrong about shared or private pages are noticed\n");
 }
 
-int main(int argc, char *argv[])
+static pid_t fork_other(void)
 {
-	int i, pairs[MAX_MIGRATIONS + 1][2];
+	int i, pairs[MAX_STEPS][2];
 	pid_t other;
 
-	linux_guest_parse_options(&options, argc, argv);
-	if (nr_migrations % 2 || nr_migrations > MAX_MIGRATIONS)
-		linux_guest_usage(&options);
-	__TEST_REQUIRE(options.nr_modules, "no module for the guest, see -m");
-	linux_guest_require_kernel(&options);
-	__TEST_REQUIRE(linux_guest_sev_supported(KVM_X86_SW_SEV_VM),
-		       "KVM has no software SEV VMs");
-
-	ksft_print_header();
-	ksft_set_plan(4);
-	fflush(stdout);
-
-	for (i = 0; i <= nr_migrations; i++)
+	for (i = 0; i < nr_migrations + 3; i++)
 		TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]),
 			    "socketpair(), errno %d", errno);
 	other = fork();
 	TEST_ASSERT(other >= 0, "fork(), errno %d", errno);
 	here.side = !other;
-	set_step(0);
-	for (i = 0; i <= nr_migrations; i++) {
+	for (i = 0; i < nr_migrations + 3; i++) {
 		here.sockets[i] = pairs[i][here.side];
 		close(pairs[i][!here.side]);
 	}
-	if (!other)
-		_exit(receiving_process());
-	sending_process(other);
+	return other;
+}
+
+int main(int argc, char *argv[])
+{
+	pid_t other = 0;
+	bool ok = true;
+	u32 vm_type;
+
+	linux_guest_parse_options(&options, argc, argv);
+	if (!nr_migrations)
+		nr_migrations = real ? 4 : 20;
+	vm_type = real ? KVM_X86_SEV_VM : KVM_X86_SW_SEV_VM;
+	if (nr_migrations % 2 || nr_migrations > MAX_MIGRATIONS ||
+	    (link_side && strcmp(link_side, "0") && strcmp(link_side, "1")))
+		linux_guest_usage(&options);
+	__TEST_REQUIRE(options.nr_modules, "no module for the guest, see -m");
+	linux_guest_require_kernel(&options);
+	__TEST_REQUIRE(linux_guest_sev_supported(vm_type), "KVM has no VMs of type %u", vm_type);
+	__TEST_REQUIRE(!link_side || linux_guest_link_exists(),
+		       "there is no line to another machine");
+
+	if (link_side)
+		here.side = *link_side - '0';
+	*stress = (struct sev_stress_guest) {
+		.kernel = options.kernel,
+		.module = options.modules[0],
+		.steps = "disk wait disk unload kexec",
+		.vm_type = vm_type,
+		.seconds = options.seconds,
+	};
+	ksft_print_header();
+	ksft_set_plan(!link_side ? 5 : here.side ? 1 : 6);
+	fflush(stdout);
+
+	if (!link_side)
+		other = fork_other();
+	if (!here.side) {
+		sending_side(other);
+	} else if (link_side) {
+		receiving_machine();
+	} else {
+		set_step(0);
+		ok = receiving_side();
+		fflush(stdout);
+		_exit(!ok);
+	}
 	ksft_finished();
 }

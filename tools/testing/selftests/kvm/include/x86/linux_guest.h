@@ -68,6 +68,7 @@ struct linux_guest_params {
 	int nr_vcpus;
 	u64 mem_size;			/* 0: LINUX_GUEST_MEM_SIZE */
 	unsigned long vm_type;		/* KVM_X86_* */
+	u32 sev_policy;			/* of an SEV guest, besides what its type is */
 	u64 coco_exits;			/* of KVM_CAP_COCO_EXITS */
 };
 
@@ -83,6 +84,7 @@ struct linux_guest {
 	int nr_vcpus;
 	u64 mem_size;
 	u64 c_bit;			/* of an SEV guest's page table entries, or 0 */
+	u32 sev_policy;
 
 	/* See linux_guest_virtio.h. */
 	struct linux_guest_disk *disk;

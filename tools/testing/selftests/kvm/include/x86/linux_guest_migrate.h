@@ -14,6 +14,9 @@
  * the list of shared ranges, which is part of the stream.  A page about which
  * list and guest disagree arrives as garbage.
  *
+ * The private pages of a real SEV guest go through the security processors of both
+ * hosts, see linux_guest_psp.h.  Which pages these are says the list, on both sides.
+ *
  * Both sides return 0 or a negative errno:
  *
  * -EPERM            the guest does not allow its migration, or no longer
@@ -23,12 +26,14 @@
  * -ETIMEDOUT
  * -EREMOTEIO        the receiver has failed, remote_error is its errno
  * -EPROTO           this is no such stream, or no such answer
+ * -EACCES, -EKEYREJECTED, -EOPNOTSUPP, -EIO
+ *                   a security processor refuses, see linux_guest_psp.h
  *
  * and what only the receiver finds:
  *
  * -EPROTONOSUPPORT  it is one of another version
  * -EINVAL           the guest is another machine: vCPUs, memory, type of VM
- * -EBADMSG          a record that is malformed or out of place
+ * -EBADMSG          a record that is malformed, out of place or not as it was sent
  * -ENOSPC           more shared ranges than the list may have
  * -ENOMEM
  * -EIO              KVM or a device does not take the state, see guest->error
@@ -40,13 +45,22 @@
 #include <stdio.h>
 
 #include "linux_guest.h"
+#include "linux_guest_stream.h"
 #include "migration_handshake.h"
 #include "shared_ranges.h"
 
 #define LINUX_GUEST_MIGRATION_MAGIC	0x3447494d4d56534bull	/* "KSVMMIG4" */
-#define LINUX_GUEST_MIGRATION_VERSION	1
+#define LINUX_GUEST_MIGRATION_VERSION	2
 
-/* The stream, all of it little-endian, begins with: */
+/* All of it is little-endian.  First the receiver says, for SEV with a struct psp_platform: */
+struct linux_guest_migration_hello {
+	__le64 magic;
+	__le32 version;
+	__le32 reserved;
+	__le64 nonce;			/* for all MACs, see linux_guest_stream.h */
+};
+
+/* Then the stream begins with: */
 struct linux_guest_migration_header {
 	__le64 magic;
 	__le32 version;
@@ -54,21 +68,18 @@ struct linux_guest_migration_header {
 	__le64 mem_size;
 	__le32 vm_type;
 	__le32 tsc_khz;
+	__le64 mac;
 };
 
-/* What follows are records of "size" bytes each. */
-struct linux_guest_migration_record {
-	__le32 type;
-	__le32 index;
-	__le64 size;
-};
-
+/* What follows are records. */
 enum linux_guest_migration_record_type {
 	MIGRATION_RECORD_SHARED = 1,	/* the list, before any page; again when it changed */
 	MIGRATION_RECORD_PAGES,		/* __le64 gpa, then pages */
 	MIGRATION_RECORD_STATE,		/* index: counts them, they have one order */
 	MIGRATION_RECORD_ABORT,		/* nothing follows */
 	MIGRATION_RECORD_GO,		/* the receiver may run the guest */
+	MIGRATION_RECORD_SESSION,	/* of an SEV guest, before the list: struct psp_session */
+	MIGRATION_RECORD_PACKETS,	/* __le64 gpa, then a struct psp_packet for each page */
 };
 
 /* What the receiver says once it has all states, or as soon as it fails. */
@@ -76,6 +87,7 @@ struct linux_guest_migration_reply {
 	__le64 magic;
 	__le32 error;			/* errno or 0 */
 	__le32 reserved;
+	char what[128];			/* its guest->error, which says more */
 };
 
 /* Most pages in a record. */
@@ -131,7 +143,8 @@ struct linux_guest_migration {
 	u64 total_us;
 	u64 downtime_us;		/* from the request to pause to RECORD_GO */
 	enum linux_guest_end end;	/* with -ECANCELED: of the guest */
-	int remote_error;		/* with -EREMOTEIO: an errno */
+	int remote_error;		/* with -EREMOTEIO: an errno, */
+	char remote_what[128];		/* and what it is about, if there is more to say */
 };
 
 /* @max_ranges: most ranges in the list.  Nothing is shared. */

@@ -22,4 +22,7 @@
 void linux_guest_load_sev_es_boot(struct linux_guest *guest, gpa_t gpa,
 				  struct kvm_regs *regs);
 
+/* The library's own: code that the guest executes, in assembly. */
+extern const char sev_es_boot_start[], sev_es_boot_ap[], sev_es_boot_end[];
+
 #endif /* SELFTEST_KVM_LINUX_GUEST_SEV_ES_H */

@@ -5,30 +5,31 @@
  */
 #include <endian.h>
 #include <linux/bitmap.h>
-#include <poll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "kvm_util.h"
 #include "linux_guest_migrate.h"
+#include "linux_guest_psp.h"
 #include "processor.h"
+#include "sev.h"
 
-struct stream {
-	int fd;
-	u64 deadline_ms;
-	u64 nr_bytes;
-};
+/* More than any state or list. */
+#define MAX_RECORD_SIZE		SZ_128M
 
 struct page_record {
-	struct linux_guest_migration_record record;
 	__le64 gpa;
-	u8 pages[LINUX_GUEST_MIGRATION_MAX_PAGES * PAGE_SIZE];
+	union {
+		u8 pages[LINUX_GUEST_MIGRATION_MAX_PAGES * PAGE_SIZE];
+		struct psp_packet packets[LINUX_GUEST_MIGRATION_MAX_PAGES];
+	};
 } __aligned(8);
 
 /* Bitmaps have a bit per page. */
 struct sender {
 	struct linux_guest *guest;
 	struct linux_guest_migration *m;
-	struct stream stream;
+	struct linux_guest_stream stream;
 	u64 nr_pages;
 	unsigned long *dirty;		/* to be sent */
 	unsigned long *log;		/* for KVM_GET_DIRTY_LOG */
@@ -37,109 +38,30 @@ struct sender {
 	unsigned long *sent_private;	/* what has been sent was transformed */
 	struct page_record *buf;
 	struct linux_guest_state_sink sink;
-	u32 nr_states;
 	FILE *state_stream;
 	char *state;
 	size_t state_size;
 	u64 pause_us;
 	bool paused;
+	struct psp_platform *platform;	/* the receiver's, if it has to have one */
+	bool psp_started;
 	int err;
 };
 
 struct receiver {
 	struct linux_guest *guest;
 	struct linux_guest_migration *m;
-	struct stream stream;
+	struct linux_guest_stream stream;
 	u64 nr_pages;
 	unsigned long *received;
 	unsigned long *private;		/* by the newest list, as all that was received */
 	bool has_list;
+	bool has_session;		/* with the security processor of the sender */
 	struct linux_guest_state_source source;
-	struct linux_guest_migration_record record;	/* the newest */
+	struct linux_guest_migration_record record;	/* the newest, */
+	void *data;					/* and what is in it */
 	u32 nr_states;
 };
-
-static u64 now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000ull + now.tv_nsec / 1000;
-}
-
-static void stream_init(struct stream *stream, int fd, unsigned int seconds)
-{
-	*stream = (struct stream) { fd, now_us() / 1000 + seconds * 1000ull };
-}
-
-static int stream_wait(struct stream *stream, short events)
-{
-	struct pollfd pollfd = { .fd = stream->fd, .events = events };
-	u64 now = now_us() / 1000;
-
-	if (now >= stream->deadline_ms)
-		return -ETIMEDOUT;
-	if (poll(&pollfd, 1, stream->deadline_ms - now) < 0 && errno != EINTR)
-		return -EPIPE;
-	return 0;
-}
-
-static int stream_write(struct stream *stream, const void *data, size_t size)
-{
-	ssize_t len;
-	int err;
-
-	while (size) {
-		len = send(stream->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (len < 0 && errno != EAGAIN && errno != EINTR)
-			return -EPIPE;
-		if (len < 0) {
-			err = stream_wait(stream, POLLOUT);
-			if (err)
-				return err;
-			continue;
-		}
-		data += len;
-		size -= len;
-		stream->nr_bytes += len;
-	}
-	return 0;
-}
-
-static int stream_read(struct stream *stream, void *data, size_t size)
-{
-	ssize_t len;
-	int err;
-
-	while (size) {
-		len = recv(stream->fd, data, size, MSG_DONTWAIT);
-		if (!len || (len < 0 && errno != EAGAIN && errno != EINTR))
-			return -EPIPE;
-		if (len < 0) {
-			err = stream_wait(stream, POLLIN);
-			if (err)
-				return err;
-			continue;
-		}
-		data += len;
-		size -= len;
-	}
-	return 0;
-}
-
-static struct linux_guest_migration_record make_record(u32 type, u32 index, u64 size)
-{
-	return (struct linux_guest_migration_record) {
-		htole32(type), htole32(index), htole64(size)
-	};
-}
-
-static int write_record(struct stream *stream, u32 type, const void *data, size_t size)
-{
-	struct linux_guest_migration_record record = make_record(type, 0, size);
-
-	return stream_write(stream, &record, sizeof(record)) ?: stream_write(stream, data, size);
-}
 
 /*
  * Its own inverse, and no cryptography: all that it has to do is to make garbage
@@ -184,10 +106,8 @@ static void find_unshared(const struct shared_ranges *shared, unsigned long *pag
 static void put_state(struct linux_guest_state_sink *sink, const void *data, size_t size)
 {
 	struct sender *s = container_of(sink, struct sender, sink);
-	struct linux_guest_migration_record record =
-		make_record(MIGRATION_RECORD_STATE, s->nr_states++, size);
 
-	fwrite(&record, sizeof(record), 1, s->state_stream);
+	fwrite(&size, sizeof(size), 1, s->state_stream);
 	fwrite(data, size, 1, s->state_stream);
 }
 
@@ -201,6 +121,23 @@ static int save_state(struct sender *s)
 	err = linux_guest_save_state(s->guest, s->m, &s->sink);
 	TEST_ASSERT(!fclose(s->state_stream), "No memory for the state");
 	return err;
+}
+
+static int send_state(struct sender *s)
+{
+	size_t offset, size;
+	u32 index = 0;
+	int err;
+
+	for (offset = 0; offset < s->state_size; offset += size) {
+		memcpy(&size, s->state + offset, sizeof(size));
+		offset += sizeof(size);
+		err = linux_guest_stream_write_record(&s->stream, MIGRATION_RECORD_STATE, index++,
+						      s->state + offset, size);
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 /*
@@ -269,34 +206,57 @@ static int send_list(struct sender *s)
 	pthread_mutex_unlock(&m->lock);
 
 	TEST_ASSERT(!err, "The list can't be saved, errno %d", -err);
-	err = write_record(&s->stream, MIGRATION_RECORD_SHARED, data, size);
+	err = linux_guest_stream_write_record(&s->stream, MIGRATION_RECORD_SHARED, 0, data,
+					      size);
 	free(data);
 	return err;
 }
 
+static int send_packets(struct sender *s, u64 first, u64 nr)
+{
+	u64 i;
+	int err;
+
+	for (i = 0; i < nr; i++) {
+		err = psp_send_page(s->guest, (first + i) * PAGE_SIZE, &s->buf->packets[i]);
+		if (err)
+			return err;
+	}
+	return linux_guest_stream_write_record(&s->stream, MIGRATION_RECORD_PACKETS, 0, s->buf,
+					       offsetof(struct page_record, packets[nr]));
+}
+
+static int send_pages(struct sender *s, u64 first, u64 nr)
+{
+	u64 i;
+
+	memcpy(s->buf->pages, addr_gpa2hva(s->guest->vm, first * PAGE_SIZE), nr * PAGE_SIZE);
+	for (i = 0; i < nr && !s->platform; i++) {
+		if (test_bit(first + i, s->private))
+			transform((u64 *)(s->buf->pages + i * PAGE_SIZE), s->m->key,
+				  (first + i) * PAGE_SIZE);
+	}
+	return linux_guest_stream_write_record(&s->stream, MIGRATION_RECORD_PAGES, 0, s->buf,
+					       offsetof(struct page_record, pages) +
+					       nr * PAGE_SIZE);
+}
+
 static int send_run(struct sender *s, u64 first, u64 nr)
 {
-	void *pages = addr_gpa2hva(s->guest->vm, first * PAGE_SIZE);
 	u64 page;
-
-	s->buf->record = make_record(MIGRATION_RECORD_PAGES, 0,
-				     sizeof(s->buf->gpa) + nr * PAGE_SIZE);
-	s->buf->gpa = htole64(first * PAGE_SIZE);
-	memcpy(s->buf->pages, pages, nr * PAGE_SIZE);
 
 	for (page = first; page < first + nr; page++) {
 		__clear_bit(page, s->dirty);
 		__set_bit(page, s->sent);
-		__clear_bit(page, s->sent_private);
-		if (!test_bit(page, s->private))
-			continue;
-		__set_bit(page, s->sent_private);
-		transform((u64 *)(s->buf->pages + (page - first) * PAGE_SIZE), s->m->key,
-			  page * PAGE_SIZE);
+		if (test_bit(page, s->private))
+			__set_bit(page, s->sent_private);
+		else
+			__clear_bit(page, s->sent_private);
 	}
 	s->m->nr_pages += nr;
-	return stream_write(&s->stream, s->buf, offsetof(struct page_record, pages) +
-			    nr * PAGE_SIZE);
+	s->buf->gpa = htole64(first * PAGE_SIZE);
+	return s->platform && test_bit(first, s->private) ? send_packets(s, first, nr) :
+							    send_pages(s, first, nr);
 }
 
 /* Ends early if the guest isn't running any more. */
@@ -310,7 +270,9 @@ static int send_dirty(struct sender *s, bool running)
 		if (!test_bit(first, s->dirty))
 			continue;
 		while (nr < LINUX_GUEST_MIGRATION_MAX_PAGES && first + nr < s->nr_pages &&
-		       test_bit(first + nr, s->dirty))
+		       test_bit(first + nr, s->dirty) &&
+		       (!s->platform ||
+			test_bit(first + nr, s->private) == test_bit(first, s->private)))
 			nr++;
 
 		if (running && READ_ONCE(s->paused))
@@ -348,9 +310,64 @@ static void *send_thread(void *arg)
 	struct sender *s = arg;
 
 	s->err = send_rounds(s);
-	s->pause_us = now_us();
+	s->pause_us = linux_guest_now_us();
 	linux_guest_stop(s->guest, LINUX_GUEST_PAUSED);
 	return NULL;
+}
+
+static void seal_header(const struct linux_guest_stream_key *key,
+			struct linux_guest_migration_header *header)
+{
+	header->mac = htole64(linux_guest_stream_mac(key, header, offsetof(typeof(*header), mac),
+						     "", 0));
+}
+
+/* The receiver speaks first: nobody can have recorded what its nonce belongs to. */
+static int read_hello(struct sender *s)
+{
+	struct linux_guest_migration_hello hello;
+	int err;
+
+	err = linux_guest_stream_read(&s->stream, &hello, sizeof(hello));
+	if (err)
+		return err;
+	if (le64toh(hello.magic) != LINUX_GUEST_MIGRATION_MAGIC)
+		return -EPROTO;
+	if (le32toh(hello.version) != LINUX_GUEST_MIGRATION_VERSION)
+		return -EPROTONOSUPPORT;
+	s->stream.key = (struct linux_guest_stream_key) { s->m->key, le64toh(hello.nonce) };
+	return s->platform ? linux_guest_stream_read(&s->stream, s->platform,
+						     sizeof(*s->platform)) : 0;
+}
+
+/* Keys that the two security processors have, and nobody else. */
+static int send_session(struct sender *s)
+{
+	struct psp_session session;
+	int err;
+
+	if (!s->platform)
+		return 0;
+	err = psp_send_start(s->guest, s->platform, &session);
+	if (err)
+		return err;
+	s->psp_started = true;
+	return linux_guest_stream_write_record(&s->stream, MIGRATION_RECORD_SESSION, 0, &session,
+					       sizeof(session));
+}
+
+/* What has been sent is of no use to anyone, and the guest can be run on here. */
+static int end_session(struct sender *s, int err)
+{
+	int cancel_err;
+
+	if (!s->psp_started)
+		return err;
+	if (!err)
+		return psp_send_finish(s->guest);
+	cancel_err = psp_send_cancel(s->guest);
+	TEST_ASSERT(!cancel_err, "The guest cannot be run on: %s", s->guest->error);
+	return err;
 }
 
 static int send_header(struct sender *s)
@@ -365,7 +382,8 @@ static int send_header(struct sender *s)
 		.tsc_khz = htole32(__vcpu_ioctl(guest->vcpus[0], KVM_GET_TSC_KHZ, NULL)),
 	};
 
-	return stream_write(&s->stream, &header, sizeof(header));
+	seal_header(&s->stream.key, &header);
+	return linux_guest_stream_write(&s->stream, &header, sizeof(header));
 }
 
 static int read_reply(struct sender *s)
@@ -373,13 +391,14 @@ static int read_reply(struct sender *s)
 	struct linux_guest_migration_reply reply;
 	int err;
 
-	err = stream_read(&s->stream, &reply, sizeof(reply));
+	err = linux_guest_stream_read(&s->stream, &reply, sizeof(reply));
 	if (err)
 		return err;
 	if (le64toh(reply.magic) != LINUX_GUEST_MIGRATION_MAGIC || reply.reserved ||
-	    le32toh(reply.error) > 4095)
+	    le32toh(reply.error) > 4095 || reply.what[sizeof(reply.what) - 1])
 		return -EPROTO;
 	s->m->remote_error = le32toh(reply.error);
+	memcpy(s->m->remote_what, reply.what, sizeof(reply.what));
 	return reply.error ? -EREMOTEIO : 0;
 }
 
@@ -410,7 +429,8 @@ static int send_rest(struct sender *s)
 	err = send_list(s);
 	if (err)
 		return err;
-	if (s->m->find_private) {
+	/* What a security processor takes for private is true. */
+	if (s->m->find_private && !s->platform) {
 		memset(s->private, 0, BITS_TO_LONGS(s->nr_pages) * sizeof(long));
 		s->m->find_private(s->guest, s->m, s->private);
 	}
@@ -419,8 +439,8 @@ static int send_rest(struct sender *s)
 	err = send_dirty(s, false);
 	s->m->nr_paused_pages = s->m->nr_pages - nr_pages;
 
-	return err ?: stream_write(&s->stream, s->state, s->state_size) ?:
-	       read_reply(s) ?: write_record(&s->stream, MIGRATION_RECORD_GO, NULL, 0);
+	return err ?: send_state(s) ?: read_reply(s) ?:
+	       linux_guest_stream_write_record(&s->stream, MIGRATION_RECORD_GO, 0, NULL, 0);
 }
 
 static int send_guest(struct sender *s, unsigned int seconds)
@@ -448,7 +468,7 @@ static int send_guest(struct sender *s, unsigned int seconds)
 int linux_guest_send(struct linux_guest *guest, struct linux_guest_migration *m, int fd,
 		     unsigned int seconds)
 {
-	u64 start_us = now_us(), nr_pages = guest->mem_size / PAGE_SIZE;
+	u64 start_us = linux_guest_now_us(), nr_pages = guest->mem_size / PAGE_SIZE;
 	struct sender s;
 	int err;
 
@@ -467,29 +487,36 @@ int linux_guest_send(struct linux_guest *guest, struct linux_guest_migration *m,
 		.buf = malloc(sizeof(*s.buf)),
 	};
 	TEST_ASSERT(s.buf, "No memory for %d pages", LINUX_GUEST_MIGRATION_MAX_PAGES);
-	stream_init(&s.stream, fd, seconds);
+	if (is_sev_vm(guest->vm)) {
+		s.platform = malloc(sizeof(*s.platform));
+		TEST_ASSERT(s.platform, "No memory for certificates");
+	}
+	linux_guest_stream_init(&s.stream, fd, seconds);
 	m->nr_rounds = 0;
 	m->nr_pages = 0;
 	m->nr_paused_pages = 0;
 	m->nr_changed_pages = 0;
 	m->remote_error = 0;
+	m->remote_what[0] = '\0';
 
 	memset(guest->written, 0, BITS_TO_LONGS(nr_pages) * sizeof(long));
 	vm_mem_region_set_flags(guest->vm, LINUX_GUEST_MEMSLOT, KVM_MEM_LOG_DIRTY_PAGES);
 	find_touched(&s);
-	err = send_header(&s) ?: send_guest(&s, seconds);
+	err = read_hello(&s) ?: send_header(&s) ?: send_session(&s) ?: send_guest(&s, seconds);
+	err = end_session(&s, err);
 	vm_mem_region_set_flags(guest->vm, LINUX_GUEST_MEMSLOT, 0);
 
 	/* A receiver that refuses does not read on, and may have said why. */
 	if (err == -EPIPE && read_reply(&s) == -EREMOTEIO)
 		err = -EREMOTEIO;
 	else if (err)
-		write_record(&s.stream, MIGRATION_RECORD_ABORT, NULL, 0);
+		linux_guest_stream_write_record(&s.stream, MIGRATION_RECORD_ABORT, 0, NULL, 0);
 
 	m->nr_bytes = s.stream.nr_bytes;
-	m->total_us = now_us() - start_us;
-	m->downtime_us = s.pause_us ? now_us() - s.pause_us : 0;
+	m->total_us = linux_guest_now_us() - start_us;
+	m->downtime_us = s.pause_us ? linux_guest_now_us() - s.pause_us : 0;
 
+	free(s.platform);
 	free(s.state);
 	free(s.buf);
 	free(s.sent_private);
@@ -502,18 +529,24 @@ int linux_guest_send(struct linux_guest *guest, struct linux_guest_migration *m,
 
 static int receive_header(struct receiver *r)
 {
-	struct linux_guest_migration_header header;
+	struct linux_guest_migration_header header, sealed;
 	struct linux_guest *guest = r->guest;
 	unsigned long tsc_khz;
 	int i, err;
 
-	err = stream_read(&r->stream, &header, sizeof(header));
+	err = linux_guest_stream_read(&r->stream, &header, sizeof(header));
 	if (err)
 		return err;
 	if (le64toh(header.magic) != LINUX_GUEST_MIGRATION_MAGIC)
 		return -EPROTO;
 	if (le32toh(header.version) != LINUX_GUEST_MIGRATION_VERSION)
 		return -EPROTONOSUPPORT;
+	sealed = header;
+	seal_header(&r->stream.key, &sealed);
+	if (sealed.mac != header.mac) {
+		snprintf(guest->error, sizeof(guest->error), "the header is not as it was sent");
+		return -EBADMSG;
+	}
 	if (le32toh(header.nr_vcpus) != guest->nr_vcpus ||
 	    le64toh(header.mem_size) != guest->mem_size ||
 	    le32toh(header.vm_type) != guest->vm->type)
@@ -530,35 +563,38 @@ static int receive_header(struct receiver *r)
 	return 0;
 }
 
+static int read_record(struct receiver *r)
+{
+	int err;
+
+	free(r->data);
+	r->data = NULL;
+	err = linux_guest_stream_read_record(&r->stream, &r->record, &r->data, MAX_RECORD_SIZE);
+	if (err == -EBADMSG)
+		snprintf(r->guest->error, sizeof(r->guest->error), "%s", r->stream.error);
+	return err;
+}
+
 static int receive_list(struct receiver *r, u64 size)
 {
 	struct linux_guest_migration *m = r->m;
 	unsigned long *private;
 	u64 page;
-	void *data;
 	int err;
 
-	if (size < sizeof(struct shared_ranges_header))
+	if (size < sizeof(struct shared_ranges_header) ||
+	    is_sev_vm(r->guest->vm) != r->has_session)
 		return -EBADMSG;
 	if ((size - sizeof(struct shared_ranges_header)) / sizeof(struct shared_range) >
 	    m->shared.max)
 		return -ENOSPC;
-	data = malloc(size);
-	if (!data)
-		return -ENOMEM;
-	err = stream_read(&r->stream, data, size);
-	if (!err) {
-		err = shared_ranges_load(&m->shared, &m->state, data, size);
-		if (err == -EINVAL)
-			err = -EBADMSG;
-	}
-	free(data);
+	err = shared_ranges_load(&m->shared, &m->state, r->data, size);
 	if (err)
-		return err;
+		return err == -EINVAL ? -EBADMSG : err;
 
 	private = alloc_bitmap(r->nr_pages);
 	find_unshared(&m->shared, private, r->nr_pages);
-	for (page = 0; page < r->nr_pages; page++) {
+	for (page = 0; page < r->nr_pages && !r->has_session; page++) {
 		if (test_bit(page, r->received) &&
 		    test_bit(page, private) != test_bit(page, r->private))
 			transform(addr_gpa2hva(r->guest->vm, page * PAGE_SIZE), m->key,
@@ -570,32 +606,59 @@ static int receive_list(struct receiver *r, u64 size)
 	return 0;
 }
 
-static int receive_pages(struct receiver *r, u64 size)
+static int receive_session(struct receiver *r, u64 size)
 {
-	__le64 le_gpa;
-	u64 gpa, page;
 	int err;
 
-	if (!r->has_list || size < sizeof(le_gpa) + PAGE_SIZE ||
-	    size > sizeof(le_gpa) + LINUX_GUEST_MIGRATION_MAX_PAGES * PAGE_SIZE)
+	if (!is_sev_vm(r->guest->vm) || r->has_session || r->has_list ||
+	    size != sizeof(struct psp_session))
 		return -EBADMSG;
-	size -= sizeof(le_gpa);
-	err = stream_read(&r->stream, &le_gpa, sizeof(le_gpa));
-	if (err)
-		return err;
-	gpa = le64toh(le_gpa);
-	if (size % PAGE_SIZE || gpa % PAGE_SIZE || gpa >= r->guest->mem_size ||
-	    size > r->guest->mem_size - gpa)
+	err = psp_receive_start(r->guest, r->data);
+	r->has_session = !err;
+	return err;
+}
+
+/* A page of the guest or a packet, and what becomes of it */
+static int receive_page(struct receiver *r, u64 gpa, const void *data, bool packet)
+{
+	void *page = addr_gpa2hva(r->guest->vm, gpa);
+	bool private = test_bit(gpa / PAGE_SIZE, r->private);
+
+	if (r->has_session && private != packet) {
+		snprintf(r->guest->error, sizeof(r->guest->error),
+			 "page 0x%lx is %sa packet, and %sshared by the list", gpa,
+			 packet ? "" : "not ", private ? "not " : "");
+		return -EBADMSG;
+	}
+	__set_bit(gpa / PAGE_SIZE, r->received);
+	if (packet)
+		return psp_receive_page(r->guest, gpa, data);
+	memcpy(page, data, PAGE_SIZE);
+	if (private)
+		transform(page, r->m->key, gpa);
+	return 0;
+}
+
+static int receive_pages(struct receiver *r, u64 size, bool packets)
+{
+	u64 i, nr, gpa, unit = packets ? sizeof(struct psp_packet) : PAGE_SIZE;
+	const struct page_record *record = r->data;
+	int err;
+
+	if (!r->has_list || packets > r->has_session || size < sizeof(record->gpa) + unit ||
+	    size > sizeof(record->gpa) + LINUX_GUEST_MIGRATION_MAX_PAGES * unit)
+		return -EBADMSG;
+	size -= sizeof(record->gpa);
+	nr = size / unit;
+	gpa = le64toh(record->gpa);
+	if (size % unit || gpa % PAGE_SIZE || gpa >= r->guest->mem_size ||
+	    nr * PAGE_SIZE > r->guest->mem_size - gpa)
 		return -EBADMSG;
 
-	err = stream_read(&r->stream, addr_gpa2hva(r->guest->vm, gpa), size);
-	if (err)
-		return err;
-	for (page = gpa / PAGE_SIZE; page < (gpa + size) / PAGE_SIZE; page++) {
-		__set_bit(page, r->received);
-		if (test_bit(page, r->private))
-			transform(addr_gpa2hva(r->guest->vm, page * PAGE_SIZE), r->m->key,
-				  page * PAGE_SIZE);
+	for (i = 0; i < nr; i++, gpa += PAGE_SIZE) {
+		err = receive_page(r, gpa, record->pages + i * unit, packets);
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -603,24 +666,32 @@ static int receive_pages(struct receiver *r, u64 size)
 /* Returns once r->record is that of the first state. */
 static int receive_memory(struct receiver *r)
 {
-	struct linux_guest_migration_record *record = &r->record;
+	u64 size;
 	int err;
 
 	for (;;) {
-		err = stream_read(&r->stream, record, sizeof(*record));
+		err = read_record(r);
 		if (err)
 			return err;
-		switch (le32toh(record->type)) {
+		size = le64toh(r->record.size);
+		switch (le32toh(r->record.type)) {
+		case MIGRATION_RECORD_SESSION:
+			err = receive_session(r, size);
+			break;
 		case MIGRATION_RECORD_SHARED:
-			err = receive_list(r, le64toh(record->size));
+			err = receive_list(r, size);
 			break;
 		case MIGRATION_RECORD_PAGES:
-			err = receive_pages(r, le64toh(record->size));
+		case MIGRATION_RECORD_PACKETS:
+			err = receive_pages(r, size, le32toh(r->record.type) ==
+						     MIGRATION_RECORD_PACKETS);
 			break;
 		case MIGRATION_RECORD_STATE:
 			if (!r->has_list)
 				return -EBADMSG;
-			return migration_allowed(r->m->state) ? 0 : -EPERM;
+			if (!migration_allowed(r->m->state))
+				return -EPERM;
+			return r->has_session ? psp_receive_finish(r->guest) : 0;
 		case MIGRATION_RECORD_ABORT:
 			return -ECANCELED;
 		default:
@@ -635,48 +706,67 @@ static int get_state(struct linux_guest_state_source *source, void *data, size_t
 		     size_t max_size, size_t *size)
 {
 	struct receiver *r = container_of(source, struct receiver, source);
-	struct linux_guest_migration_record *record = &r->record;
 	u64 record_size;
 	int err;
 
 	if (r->nr_states) {
-		err = stream_read(&r->stream, record, sizeof(*record));
+		err = read_record(r);
 		if (err)
 			return err;
 	}
-	if (le32toh(record->type) == MIGRATION_RECORD_ABORT)
+	if (le32toh(r->record.type) == MIGRATION_RECORD_ABORT)
 		return -ECANCELED;
-	record_size = le64toh(record->size);
-	if (le32toh(record->type) != MIGRATION_RECORD_STATE ||
-	    le32toh(record->index) != r->nr_states ||
+	record_size = le64toh(r->record.size);
+	if (le32toh(r->record.type) != MIGRATION_RECORD_STATE ||
+	    le32toh(r->record.index) != r->nr_states ||
 	    record_size < min_size || record_size > max_size)
 		return -EBADMSG;
 
 	r->nr_states++;
 	if (size)
 		*size = record_size;
-	return stream_read(&r->stream, data, record_size);
+	memcpy(data, r->data, record_size);
+	return 0;
+}
+
+static int send_hello(struct receiver *r)
+{
+	struct linux_guest_migration_hello hello = {
+		.magic = htole64(LINUX_GUEST_MIGRATION_MAGIC),
+		.version = htole32(LINUX_GUEST_MIGRATION_VERSION),
+	};
+	struct psp_platform platform;
+	int err;
+
+	r->stream.key.secret = r->m->key;
+	if (getrandom(&r->stream.key.nonce, sizeof(r->stream.key.nonce), 0) < 0)
+		return -EIO;
+	hello.nonce = htole64(r->stream.key.nonce);
+	err = linux_guest_stream_write(&r->stream, &hello, sizeof(hello));
+	if (err || !is_sev_vm(r->guest->vm))
+		return err;
+	return psp_read_platform(r->guest, &platform) ?:
+	       linux_guest_stream_write(&r->stream, &platform, sizeof(platform));
 }
 
 static int receive_guest(struct receiver *r)
 {
 	r->source.get = get_state;
-	return receive_header(r) ?: receive_memory(r) ?:
+	return send_hello(r) ?: receive_header(r) ?: receive_memory(r) ?:
 	       linux_guest_load_state(r->guest, r->m, &r->source);
 }
 
 /* Two processes that run the same guest would be worse than none. */
 static int wait_for_go(struct receiver *r)
 {
-	struct linux_guest_migration_record record;
 	int err;
 
-	err = stream_read(&r->stream, &record, sizeof(record));
+	err = read_record(r);
 	if (err)
 		return err;
-	if (le32toh(record.type) == MIGRATION_RECORD_ABORT)
+	if (le32toh(r->record.type) == MIGRATION_RECORD_ABORT)
 		return -ECANCELED;
-	return le32toh(record.type) == MIGRATION_RECORD_GO && !record.size ? 0 : -EBADMSG;
+	return le32toh(r->record.type) == MIGRATION_RECORD_GO && !r->record.size ? 0 : -EBADMSG;
 }
 
 int linux_guest_receive(struct linux_guest *guest, struct linux_guest_migration *m, int fd,
@@ -695,16 +785,22 @@ int linux_guest_receive(struct linux_guest *guest, struct linux_guest_migration 
 	};
 	int err;
 
-	stream_init(&r.stream, fd, seconds);
+	linux_guest_stream_init(&r.stream, fd, seconds);
 	err = receive_guest(&r);
+	if (err == -EBADMSG && !guest->error[0])
+		snprintf(guest->error, sizeof(guest->error), "what is in record %lu, of type %u",
+			 r.stream.nr_records - 1, le32toh(r.record.type));
 	reply.error = htole32(-err);
 	if (err)
-		stream_write(&r.stream, &reply, sizeof(reply));
+		snprintf(reply.what, sizeof(reply.what), "%s", guest->error);
+	if (err)
+		linux_guest_stream_write(&r.stream, &reply, sizeof(reply));
 	else
-		err = stream_write(&r.stream, &reply, sizeof(reply)) ?: wait_for_go(&r);
+		err = linux_guest_stream_write(&r.stream, &reply, sizeof(reply)) ?: wait_for_go(&r);
 	if (err)
 		shutdown(fd, SHUT_RDWR);
 
+	free(r.data);
 	free(r.private);
 	free(r.received);
 	return err;

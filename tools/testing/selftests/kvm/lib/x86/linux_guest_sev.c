@@ -29,17 +29,14 @@ bool linux_guest_sev_supported(u32 vm_type)
 /* All that has been loaded, which is all of the memory, is the guest's from here on. */
 static void launch(struct linux_guest *guest)
 {
-	bool es = is_sev_es_vm(guest->vm);
-	struct kvm_sev_launch_start start = {
-		.policy = es ? SEV_POLICY_ES : 0,	/* debugging is allowed */
-	};
+	struct kvm_sev_launch_start start = { .policy = guest->sev_policy };
 	u8 measurement[256];
 
 	vm_sev_ioctl(guest->vm, KVM_SEV_LAUNCH_START, &start);
 	sev_register_encrypted_memory(guest->vm,
 				      memslot2region(guest->vm, LINUX_GUEST_MEMSLOT));
 	sev_launch_update_data(guest->vm, 0, guest->mem_size);
-	if (es)
+	if (is_sev_es_vm(guest->vm))
 		vm_sev_ioctl(guest->vm, KVM_SEV_LAUNCH_UPDATE_VMSA, NULL);
 	sev_vm_launch_measure(guest->vm, measurement);
 	sev_vm_launch_finish(guest->vm);
@@ -230,7 +227,9 @@ static struct linux_guest_sev *create(struct linux_guest_params *params, bool em
 		params->vm_type = KVM_X86_SW_SEV_VM;
 	params->coco_exits = KVM_COCO_EXIT_MAP_GPA_RANGE | KVM_COCO_EXIT_MIGRATION_CONTROL;
 	guest = empty ? linux_guest_create_empty(params) : linux_guest_create(params);
-	if (is_sev_vm(guest->vm))
+	/* Debugging is allowed. */
+	guest->sev_policy = params->sev_policy | (is_sev_es_vm(guest->vm) ? SEV_POLICY_ES : 0);
+	if (is_sev_vm(guest->vm) && !empty)
 		launch(guest);
 	guest->private = sev;
 	guest->exit = linux_guest_sev_exit;

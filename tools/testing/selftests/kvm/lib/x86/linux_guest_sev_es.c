@@ -7,14 +7,12 @@
 #include "linux_guest_sev_es.h"
 #include "processor.h"
 
-#define CODE_OFFSET		SZ_4K
-#define GHCB_OFFSET		(2 * SZ_4K)
-
 /* GHCB specification, 4.1, table 7 */
 #define AP_JUMP_TABLE		0x80000005
 #define SET_AP_JUMP_TABLE	0
 
-extern const u8 sev_es_boot_start[], sev_es_boot_ap[], sev_es_boot_end[];
+#define CODE_OFFSET		SZ_4K
+#define GHCB_OFFSET		(2 * SZ_4K)
 
 /*
  * The first vCPU: RDI is the GHCB, RDX its gpa and RAX that of the jump table, RBP
@@ -25,30 +23,30 @@ extern const u8 sev_es_boot_start[], sev_es_boot_ap[], sev_es_boot_end[];
  * The others: they jump to where Linux's jump table says, relative to CS.
  */
 asm(".pushsection .rodata\n"
-    "sev_es_boot_start:\n"
-    ".code64\n"
-    "	mov %rdi, %rbx\n"
-    "	mov %rax, %r8\n"
-    "	xor %eax, %eax\n"
-    "	mov $512, %ecx\n"
-    "	rep stosq\n"
-    "	movl $" __stringify(AP_JUMP_TABLE) ", 0x390(%rbx)\n"
-    "	movq $" __stringify(SET_AP_JUMP_TABLE) ", 0x398(%rbx)\n"
-    "	mov %r8, 0x3a0(%rbx)\n"
-    "	movb $0x1c, 0x3fe(%rbx)\n"
-    "	movw $1, 0xffa(%rbx)\n"
-    "	mov $" __stringify(MSR_AMD64_SEV_ES_GHCB) ", %ecx\n"
-    "	mov %edx, %eax\n"
-    "	xor %edx, %edx\n"
-    "	wrmsr\n"
-    "	rep; vmmcall\n"
-    "	jmp *%rbp\n"
-    "sev_es_boot_ap:\n"
-    ".code16\n"
-    "	ljmp *%cs:0\n"
-    "sev_es_boot_end:\n"
-    ".code64\n"
-    ".popsection\n");
+	"sev_es_boot_start:\n"
+	".code64\n"
+	"	mov %rdi, %rbx\n"
+	"	mov %rax, %r8\n"
+	"	xor %eax, %eax\n"
+	"	mov $512, %ecx\n"
+	"	rep stosq\n"
+	"	movl $" __stringify(AP_JUMP_TABLE) ", 0x390(%rbx)\n"
+	"	movq $" __stringify(SET_AP_JUMP_TABLE) ", 0x398(%rbx)\n"
+	"	mov %r8, 0x3a0(%rbx)\n"
+	"	movb $0x1c, 0x3fe(%rbx)\n"
+	"	movw $1, 0xffa(%rbx)\n"
+	"	mov $" __stringify(MSR_AMD64_SEV_ES_GHCB) ", %ecx\n"
+	"	mov %edx, %eax\n"
+	"	xor %edx, %edx\n"
+	"	wrmsr\n"
+	"	rep; vmmcall\n"
+	"	jmp *%rbp\n"
+	"sev_es_boot_ap:\n"
+	".code16\n"
+	"	ljmp *%cs:0\n"
+	"sev_es_boot_end:\n"
+	".code64\n"
+	".popsection\n");
 
 void linux_guest_load_sev_es_boot(struct linux_guest *guest, gpa_t gpa,
 				  struct kvm_regs *regs)
