@@ -12,7 +12,7 @@ On a machine with /dev/kvm and svm or vmx in /proc/cpuinfo, the machines of that
 vendor run under QEMU -accel kvm -cpu host instead, with the same plan: the TSC's
 cycles are counted, guests are nested ones, and the boots run there too.  That takes
 the module parameter nested.  The rest stays emulated: kvm-intel's loading on AMD,
-kvm-amd's and SNP-safe pages on Intel, software SEV guests.  Goals remain: they are
+kvm-amd's and SNP-safe pages on Intel, guests that take their VM for an SEV VM.  Goals remain: they are
 ratios.  Nobody has tried this yet: there was no such machine.
 """
 import shutil

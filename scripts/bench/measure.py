@@ -63,7 +63,7 @@ def boots(out, base, ours, tests, real):
              tests: "plain:plain:/boot/ours sev:sev:/boot/ours"}
     for turn in range(TURNS):
         for kernel, guests in plans.items():
-            # Software SEV VMs are AMD's, and know the emulated CPU.
+            # What looks like an SEV VM is AMD's, and knows the emulated CPU.
             own = real if kernel is not tests else None
             how = {"accel": [*KVM, "3"], "cpu": qemu.HOST} if own else {}
             engine = own or "amd"

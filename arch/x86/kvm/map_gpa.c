@@ -208,8 +208,6 @@ bool kvm_is_valid_map_gpa(struct kvm_vcpu *vcpu, gfn_t gfn, u64 npages, u64 attr
 	shared_bit = kvm_tdvmcall_shared_bit(vcpu->kvm);
 	if (shared_bit)
 		end = min(end, gpa_to_gfn(shared_bit));
-	if (kvm_gfn_alias_bits(vcpu->kvm))
-		end = min(end, kvm_gfn_alias_bits(vcpu->kvm));
 
 	return gfn < end && npages <= end - gfn &&
 	       (attrs & PAGE_SIZE_ATTRS) <= MAX_PAGE_SIZE_ATTR;

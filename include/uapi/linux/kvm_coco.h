@@ -12,13 +12,6 @@
 #include <linux/types.h>
 
 /*
- * Type of a VM that looks like an SEV VM to its guest, without encryption.  The
- * C-bit is this bit of a guest physical address.
- */
-#define KVM_X86_SW_SEV_VM			30
-#define KVM_SW_SEV_C_BIT			47
-
-/*
  * Capability of a VM.  KVM_CHECK_EXTENSION returns the operations that the VM
  * supports, KVM_ENABLE_CAP takes those that are to be used in args[0].
  */

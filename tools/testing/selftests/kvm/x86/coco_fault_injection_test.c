@@ -659,7 +659,7 @@ static void end_modules(const struct operation *op)
 #define TDVMCALL_SETUP_EVENT_NOTIFY	0x10004
 
 #define TD		BIT(KVM_X86_SW_PROTECTED_VM)
-#define ANY_VM		(BIT(KVM_X86_DEFAULT_VM) | BIT(KVM_X86_SW_SEV_VM) | TD)
+#define ANY_VM		(BIT(KVM_X86_DEFAULT_VM) | TD)
 #define ANY_EXITS	(KVM_COCO_EXIT_MAP_GPA_RANGE | KVM_COCO_EXIT_MIGRATION_CONTROL)
 #define TD_EXITS	(ANY_EXITS | KVM_COCO_EXIT_GET_QUOTE | \
 			 KVM_COCO_EXIT_SETUP_EVENT_NOTIFY | KVM_COCO_EXIT_FATAL_ERROR)
@@ -822,9 +822,9 @@ static void try_all(const struct operation *op, enum injector i)
 	fflush(stdout);
 }
 
-static const char * const vm_names[] = { "default", "SEV", "protected" };
+static const char * const vm_names[] = { "default", "protected" };
 static const u32 vm_types[] = {
-	KVM_X86_DEFAULT_VM, KVM_X86_SW_SEV_VM, KVM_X86_SW_PROTECTED_VM,
+	KVM_X86_DEFAULT_VM, KVM_X86_SW_PROTECTED_VM,
 };
 
 /* Only counted, and not tried, if @is_dry. */

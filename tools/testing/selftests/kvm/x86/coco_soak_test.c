@@ -29,6 +29,7 @@
 #include "kernel_module.h"
 #include "kselftest.h"
 #include "kvm_util.h"
+#include "linux_guest_sev.h"
 #include "processor.h"
 #include "test_util.h"
 
@@ -507,7 +508,7 @@ int main(int argc, char *argv[])
 		}
 	}
 
-	TEST_REQUIRE(kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(KVM_X86_SW_SEV_VM));
+	TEST_REQUIRE(linux_guest_sev_supported(KVM_X86_DEFAULT_VM));
 	TEST_REQUIRE(kvm_check_cap(KVM_CAP_COCO_EXITS) & KVM_COCO_EXIT_MAP_GPA_RANGE);
 	__TEST_REQUIRE(!access(options.kernel, R_OK), "no kernel for guests: %s", options.kernel);
 	__TEST_REQUIRE(!access(options.symbols, R_OK), "no symbols of it: %s", options.symbols);

@@ -153,8 +153,7 @@ static void test_check_extension(void)
 static void test_initial_value(void)
 {
 	u32 types = kvm_check_cap(KVM_CAP_VM_TYPES) &
-		    (BIT(KVM_X86_DEFAULT_VM) | BIT(KVM_X86_SW_PROTECTED_VM) |
-		     BIT(KVM_X86_SW_SEV_VM));
+		    (BIT(KVM_X86_DEFAULT_VM) | BIT(KVM_X86_SW_PROTECTED_VM));
 	struct kvm_vcpu *vcpu;
 	struct kvm_vm *vm;
 	int type, exits;

@@ -6,7 +6,7 @@
  * time.  Which pages it has as private says the list of what it has reported as
  * shared: if that is wrong about a page, the guest finds garbage.
  *
- * On software SEV VMs it is because what is private by the guest's page tables is
+ * Without SEV it is because what is private by the guest's page tables is
  * sent transformed.  With -r the guest is a real one, whose private pages go through
  * the security processor (PSP), which knows no page tables.
  *
@@ -40,7 +40,7 @@ static const char *link_side;
 static bool real;
 
 static const struct linux_guest_option own_options[] = {
-	{ 'r', &real, .help = "an SEV guest with encrypted memory, not that of a software SEV VM" },
+	{ 'r', &real, .help = "an SEV guest with encrypted memory" },
 	{ 'l', .text = &link_side, .arg = "side",
 	  .help = "0: boot the guest and send it to another machine, which has 1" },
 	{ 'n', .number = &nr_migrations, .arg = "migrations",
@@ -427,7 +427,7 @@ int main(int argc, char *argv[])
 	linux_guest_parse_options(&options, argc, argv);
 	if (!nr_migrations)
 		nr_migrations = real ? 4 : 20;
-	vm_type = real ? KVM_X86_SEV_VM : KVM_X86_SW_SEV_VM;
+	vm_type = real ? KVM_X86_SEV_VM : KVM_X86_DEFAULT_VM;
 	if (nr_migrations % 2 || nr_migrations > MAX_MIGRATIONS ||
 	    (link_side && strcmp(link_side, "0") && strcmp(link_side, "1")))
 		linux_guest_usage(&options);

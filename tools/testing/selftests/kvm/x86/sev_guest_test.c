@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Boot Linux as an SEV guest, or on a software SEV VM, and compare the pages that it
+ * Boot Linux as an SEV guest, with or without SEV, and compare the pages that it
  * says it shares with the pages that it does share, by its own page tables.
  */
 #include <linux/bitmap.h>
@@ -25,7 +25,7 @@
 #define NR_DROPPED		120
 #define NR_HOST_ROUNDS		60
 
-#define SPARE_MEMSLOT		(LINUX_GUEST_MEMSLOT + 1)
+#define SPARE_MEMSLOT		LINUX_GUEST_FREE_MEMSLOT
 #define SPARE_GPA		SZ_4G
 
 /* In the memory of guest_init's step "plug". */
@@ -46,7 +46,7 @@ static bool defective, bench, real, es;
 static const struct linux_guest_option own_options[] = {
 	{ 'd', &defective,
 	  .help = "the kernel reports page by page, and what it shares as private; only boot it" },
-	{ 'r', &real, .help = "an SEV guest with encrypted memory, not that of a software SEV VM" },
+	{ 'r', &real, .help = "an SEV guest with encrypted memory" },
 	{ 'e', &es, .help = "the same, whose registers are encrypted as well (SEV-ES)" },
 	{ 'b', &bench,
 	  .help = "no test, but how long plain and SEV guests take to boot, in ns" },
@@ -354,25 +354,26 @@ static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 static void *stress_host(void *arg)
 {
 	struct watch *watch = arg;
-	struct kvm_vm *vm = watch->sev->guest->vm;
+	struct linux_guest *guest = watch->sev->guest;
+	struct kvm_vm *vm = guest->vm;
 	unsigned long *dirty = bitmap_zalloc(GUEST_MEM_SIZE / SZ_4K);
 	int i;
 
-	while (!READ_ONCE(watch->sev->guest->wait))
+	while (!READ_ONCE(guest->wait))
 		usleep(10000);
 
 	for (i = 0; i < NR_HOST_ROUNDS; i++) {
-		vm_mem_region_set_flags(vm, LINUX_GUEST_MEMSLOT, KVM_MEM_LOG_DIRTY_PAGES);
+		linux_guest_log_dirty_pages(guest, true);
 		vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS, SPARE_GPA, SPARE_MEMSLOT,
 					    16, 0);
 		usleep(20000);
-		kvm_vm_get_dirty_log(vm, LINUX_GUEST_MEMSLOT, dirty);
+		linux_guest_get_dirty_log(guest, dirty);
 		vm_mem_region_delete(vm, SPARE_MEMSLOT);
 		usleep(20000);
-		vm_mem_region_set_flags(vm, LINUX_GUEST_MEMSLOT, 0);
+		linux_guest_log_dirty_pages(guest, false);
 		watch->nr_host_rounds++;
 	}
-	WRITE_ONCE(watch->sev->guest->wait, false);
+	WRITE_ONCE(guest->wait, false);
 	free(dirty);
 	return NULL;
 }
@@ -397,7 +398,7 @@ static void be_intel(struct kvm_vcpu *vcpu)
 
 static unsigned long vm_type(void)
 {
-	return es ? KVM_X86_SEV_ES_VM : real ? KVM_X86_SEV_VM : KVM_X86_SW_SEV_VM;
+	return es ? KVM_X86_SEV_ES_VM : real ? KVM_X86_SEV_VM : KVM_X86_DEFAULT_VM;
 }
 
 static void create_guest(struct watch *watch, const struct scenario *scenario)
@@ -584,8 +585,9 @@ int main(int argc, char *argv[])
 
 	linux_guest_parse_options(&options, argc, argv);
 	linux_guest_require_kernel(&options);
-	__TEST_REQUIRE(linux_guest_sev_supported(vm_type()), "KVM has no %s VMs",
-		       es ? "SEV-ES" : real ? "SEV" : "software SEV");
+	__TEST_REQUIRE(linux_guest_sev_supported(vm_type()), "%s",
+		       es ? "KVM has no SEV-ES VMs" :
+		       real ? "KVM has no SEV VMs" : "No VM here can look like an SEV VM");
 	if (bench) {
 		print_boot_times();
 		return 0;

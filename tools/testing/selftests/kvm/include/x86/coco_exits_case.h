@@ -72,7 +72,7 @@ extern const struct fuzz_step_name fuzz_step_names[NR_STEPS];
 #define CHAOS_CLOSE_VM		2
 #define CHAOS_CLOSE_VCPU	4
 
-#define NR_FUZZ_VMS		3
+#define NR_FUZZ_VMS		2
 
 extern const char * const fuzz_vm_names[NR_FUZZ_VMS];
 extern const u32 fuzz_vm_types[NR_FUZZ_VMS];

@@ -33,8 +33,13 @@
 /* Where the kernel's image is mapped, at its physical address, without KASLR. */
 #define LINUX_GUEST_KERNEL_MAP	0xffffffff80000000ul
 
-/* The first and only memslot; others are free for tests. */
+/* All of the memory.  Memslots from LINUX_GUEST_FREE_MEMSLOT on are the test's. */
 #define LINUX_GUEST_MEMSLOT	0
+
+/* The same memory once more, if linux_guest_params::c_bit is not 0. */
+#define LINUX_GUEST_C_BIT_MEMSLOT	1
+
+#define LINUX_GUEST_FREE_MEMSLOT	2
 
 /* Why a run has ended. */
 enum linux_guest_end {
@@ -70,6 +75,8 @@ struct linux_guest_params {
 	unsigned long vm_type;		/* KVM_X86_* */
 	u32 sev_policy;			/* of an SEV guest, besides what its type is */
 	u64 coco_exits;			/* of KVM_CAP_COCO_EXITS */
+	/* Of an ordinary VM whose guest is to take it for an SEV VM, else 0. */
+	u64 c_bit;
 };
 
 struct linux_guest_uart {
@@ -84,6 +91,7 @@ struct linux_guest {
 	int nr_vcpus;
 	u64 mem_size;
 	u64 c_bit;			/* of an SEV guest's page table entries, or 0 */
+	bool has_c_bit_memslot;
 	u32 sev_policy;
 
 	/* See linux_guest_virtio.h. */
@@ -167,6 +175,11 @@ void linux_guest_stop(struct linux_guest *guest, enum linux_guest_end end);
 void __printf(2, 3) linux_guest_fail(struct linux_guest *guest, const char *fmt, ...);
 
 void linux_guest_free(struct linux_guest *guest);
+
+void linux_guest_log_dirty_pages(struct linux_guest *guest, bool enable);
+
+/* What was written since the last time, through any address. */
+void linux_guest_get_dirty_log(struct linux_guest *guest, unsigned long *bitmap);
 
 /* The path of a program that is built along with the test. */
 void linux_guest_program(char *path, size_t size, const char *name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A real Linux kernel as an SEV guest, or as the guest of a software SEV VM, see
- * linux_guest.h and Documentation/virt/kvm/x86/software-sev.rst.
+ * A real Linux kernel as an SEV guest, see linux_guest.h, with SEV or without: on an
+ * ordinary VM that has the same memory with and without the C-bit in its addresses.
  *
  * Such a guest tells KVM which of its pages it shares with the host.  Nothing
  * breaks if it, or whoever keeps the list, is wrong: without SEV memory isn't
@@ -55,13 +55,16 @@ struct linux_guest_sev_diff {
 	u64 first;		/* gpa of the first page of the latter two */
 };
 
-/* If this KVM has such VMs: KVM_X86_SEV_VM, KVM_X86_SEV_ES_VM or KVM_X86_SW_SEV_VM. */
+/*
+ * If this KVM has KVM_X86_SEV_VM or KVM_X86_SEV_ES_VM, or, for KVM_X86_DEFAULT_VM, if
+ * this host has a bit for the C-bit and takes the guest's hypercalls.
+ */
 bool linux_guest_sev_supported(u32 vm_type);
 
 /*
- * @params is that of linux_guest_create(); KVM_X86_DEFAULT_VM becomes
- * KVM_X86_SW_SEV_VM.  The guest is offered page status
- * reports and migration control.  linux_guest_sev_free() also frees the linux_guest.
+ * @params is that of linux_guest_create(), with one of these types.  The guest is
+ * offered page status reports and migration control.  linux_guest_sev_free() also
+ * frees the linux_guest.
  */
 struct linux_guest_sev *linux_guest_sev_create(struct linux_guest_params *params);
 

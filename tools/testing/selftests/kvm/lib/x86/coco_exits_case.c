@@ -30,9 +30,9 @@ const struct fuzz_step_name fuzz_step_names[NR_STEPS] = {
 	[STEP_CHAOS] = { "chaos", 2 },
 };
 
-const char * const fuzz_vm_names[NR_FUZZ_VMS] = { "sw", "default", "sev" };
+const char * const fuzz_vm_names[NR_FUZZ_VMS] = { "sw", "default" };
 const u32 fuzz_vm_types[NR_FUZZ_VMS] = {
-	KVM_X86_SW_PROTECTED_VM, KVM_X86_DEFAULT_VM, KVM_X86_SW_SEV_VM,
+	KVM_X86_SW_PROTECTED_VM, KVM_X86_DEFAULT_VM,
 };
 
 const char * const fuzzer_names[NR_FUZZERS] = { "guest", "user" };

@@ -66,8 +66,6 @@ static u64 model_limit(const struct model *m)
 {
 	if (model_has_tdvmcalls(m) && m->maxphyaddr > KVM_SW_TDVMCALL_SHARED_BIT)
 		return MODEL_SHARED_BIT;
-	if (m->vm_type == KVM_X86_SW_SEV_VM && m->maxphyaddr > KVM_SW_SEV_C_BIT)
-		return BIT_ULL(KVM_SW_SEV_C_BIT);
 	return BIT_ULL(m->maxphyaddr);
 }
 

@@ -583,6 +583,41 @@ static void init_cpuid(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	vcpu_set_cpuid(vcpu);
 }
 
+/* KVM has no C-bit to ignore: give it the memory at the other address as well. */
+static void set_c_bit_memslot(struct linux_guest *guest, u32 flags)
+{
+	struct userspace_mem_region *region = memslot2region(guest->vm, LINUX_GUEST_MEMSLOT);
+
+	vm_set_user_memory_region(guest->vm, LINUX_GUEST_C_BIT_MEMSLOT, flags, guest->c_bit,
+				  guest->mem_size, region->host_mem);
+}
+
+void linux_guest_log_dirty_pages(struct linux_guest *guest, bool enable)
+{
+	u32 flags = enable ? KVM_MEM_LOG_DIRTY_PAGES : 0;
+
+	vm_mem_region_set_flags(guest->vm, LINUX_GUEST_MEMSLOT, flags);
+	if (guest->has_c_bit_memslot)
+		set_c_bit_memslot(guest, flags);
+}
+
+void linux_guest_get_dirty_log(struct linux_guest *guest, unsigned long *bitmap)
+{
+	u64 i, nr_pages = guest->mem_size / PAGE_SIZE;
+	unsigned long *log;
+
+	kvm_vm_get_dirty_log(guest->vm, LINUX_GUEST_MEMSLOT, bitmap);
+	if (!guest->has_c_bit_memslot)
+		return;
+
+	log = bitmap_zalloc(nr_pages);
+	TEST_ASSERT(log, "No memory for a bit per page");
+	kvm_vm_get_dirty_log(guest->vm, LINUX_GUEST_C_BIT_MEMSLOT, log);
+	for (i = 0; i < BITS_TO_LONGS(nr_pages); i++)
+		bitmap[i] |= log[i];
+	free(log);
+}
+
 struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *params)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
@@ -599,9 +634,9 @@ struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *pa
 	TEST_ASSERT(guest, "No memory for a guest");
 	guest->nr_vcpus = params->nr_vcpus ?: 1;
 	guest->mem_size = params->mem_size ?: LINUX_GUEST_MEM_SIZE;
-	if (params->vm_type == KVM_X86_SW_SEV_VM)
-		guest->c_bit = BIT_ULL(KVM_SW_SEV_C_BIT);
-	else if (params->vm_type != KVM_X86_DEFAULT_VM)
+	guest->c_bit = params->c_bit;
+	guest->has_c_bit_memslot = params->c_bit;
+	if (params->vm_type != KVM_X86_DEFAULT_VM)
 		guest->c_bit = BIT_ULL(this_cpu_property(X86_PROPERTY_SEV_C_BIT));
 	TEST_ASSERT(guest->nr_vcpus <= LINUX_GUEST_MAX_VCPUS, "%d vCPUs are too many",
 		    guest->nr_vcpus);
@@ -640,6 +675,8 @@ struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *pa
 	vm_ioctl(vm, KVM_CREATE_PIT2, &pit);
 	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS_THP, 0, LINUX_GUEST_MEMSLOT,
 				    guest->mem_size >> vm->page_shift, 0);
+	if (guest->has_c_bit_memslot)
+		set_c_bit_memslot(guest, 0);
 
 	for (i = 0; i < guest->nr_vcpus; i++) {
 		guest->vcpus[i] = __vm_vcpu_add(vm, i);

@@ -166,7 +166,7 @@ static u64 collect_dirty(struct sender *s)
 	u64 nr = 0;
 	int i;
 
-	kvm_vm_get_dirty_log(s->guest->vm, LINUX_GUEST_MEMSLOT, s->log);
+	linux_guest_get_dirty_log(s->guest, s->log);
 	for (i = 0; i < BITS_TO_LONGS(s->nr_pages); i++) {
 		s->dirty[i] |= s->log[i] |
 			       __atomic_exchange_n(&s->guest->written[i], 0, __ATOMIC_ACQ_REL);
@@ -500,11 +500,11 @@ int linux_guest_send(struct linux_guest *guest, struct linux_guest_migration *m,
 	m->remote_what[0] = '\0';
 
 	memset(guest->written, 0, BITS_TO_LONGS(nr_pages) * sizeof(long));
-	vm_mem_region_set_flags(guest->vm, LINUX_GUEST_MEMSLOT, KVM_MEM_LOG_DIRTY_PAGES);
+	linux_guest_log_dirty_pages(guest, true);
 	find_touched(&s);
 	err = read_hello(&s) ?: send_header(&s) ?: send_session(&s) ?: send_guest(&s, seconds);
 	err = end_session(&s, err);
-	vm_mem_region_set_flags(guest->vm, LINUX_GUEST_MEMSLOT, 0);
+	linux_guest_log_dirty_pages(guest, false);
 
 	/* A receiver that refuses does not read on, and may have said why. */
 	if (err == -EPIPE && read_reply(&s) == -EREMOTEIO)

@@ -21,9 +21,42 @@
 #define PTE_HUGE		BIT_ULL(7)
 #define PTE_ADDR		GENMASK_ULL(51, 12)
 
+/* The highest that 4 levels of nested page tables reach, and any C-bit must be beyond memory. */
+#define MAX_C_BIT		47
+#define MIN_C_BIT		36
+
+static int mock_c_bit(void)
+{
+	return min_t(int, this_cpu_property(X86_PROPERTY_MAX_PHY_ADDR) - 1, MAX_C_BIT);
+}
+
 bool linux_guest_sev_supported(u32 vm_type)
 {
-	return kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(vm_type);
+	if (vm_type != KVM_X86_DEFAULT_VM)
+		return kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(vm_type);
+
+	/* An SEV guest makes hypercalls by VMMCALL. */
+	return !host_cpu_is_intel && mock_c_bit() >= MIN_C_BIT &&
+	       kvm_has_cap(KVM_CAP_X86_MSR_FILTER) &&
+	       kvm_has_cap(KVM_CAP_X86_USER_SPACE_MSR);
+}
+
+/* Reads of the guest's MSR_AMD64_SEV become exits. */
+static void filter_msr(struct linux_guest *guest)
+{
+	u8 denied = 0;
+	struct kvm_msr_filter filter = {
+		.flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
+		.ranges[0] = {
+			.flags = KVM_MSR_FILTER_READ,
+			.base = MSR_AMD64_SEV,
+			.nmsrs = 1,
+			.bitmap = &denied,
+		},
+	};
+
+	vm_enable_cap(guest->vm, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER);
+	vm_ioctl(guest->vm, KVM_X86_SET_MSR_FILTER, &filter);
 }
 
 /* All that has been loaded, which is all of the memory, is the guest's from here on. */
@@ -190,6 +223,12 @@ bool linux_guest_sev_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	struct linux_guest_sev *sev = guest->private;
 
 	switch (vcpu->run->exit_reason) {
+	case KVM_EXIT_X86_RDMSR:
+		if (vcpu->run->msr.index != MSR_AMD64_SEV)
+			return false;
+		vcpu->run->msr.data = MSR_AMD64_SEV_ENABLED;
+		vcpu->run->msr.error = 0;
+		return true;
 	case KVM_EXIT_COCO_MAP_GPA_RANGE:
 		take_request(sev, vcpu);
 		return true;
@@ -224,12 +263,14 @@ static struct linux_guest_sev *create(struct linux_guest_params *params, bool em
 
 	TEST_ASSERT(sev, "No memory for a guest");
 	if (params->vm_type == KVM_X86_DEFAULT_VM)
-		params->vm_type = KVM_X86_SW_SEV_VM;
+		params->c_bit = BIT_ULL(mock_c_bit());
 	params->coco_exits = KVM_COCO_EXIT_MAP_GPA_RANGE | KVM_COCO_EXIT_MIGRATION_CONTROL;
 	guest = empty ? linux_guest_create_empty(params) : linux_guest_create(params);
 	/* Debugging is allowed. */
 	guest->sev_policy = params->sev_policy | (is_sev_es_vm(guest->vm) ? SEV_POLICY_ES : 0);
-	if (is_sev_vm(guest->vm) && !empty)
+	if (params->vm_type == KVM_X86_DEFAULT_VM)
+		filter_msr(guest);
+	else if (!empty)
 		launch(guest);
 	guest->private = sev;
 	guest->exit = linux_guest_sev_exit;

@@ -158,7 +158,7 @@ static int spoil_list(struct sev_stress_guest *stress, struct linux_guest *guest
 	for (gpa = SZ_1M; gpa < guest->mem_size && nr < SEV_STRESS_SPOILED; gpa += PAGE_SIZE) {
 		private = !shared_ranges_test(&m->shared, gpa);
 		if (private != wanted ||
-		    !is_checked(guest, gpa, private && stress->vm_type != KVM_X86_SW_SEV_VM))
+		    !is_checked(guest, gpa, private && stress->vm_type != KVM_X86_DEFAULT_VM))
 			continue;
 		err = wanted ? shared_ranges_add(&m->shared, gpa, PAGE_SIZE) :
 			       shared_ranges_remove(&m->shared, gpa, PAGE_SIZE);
