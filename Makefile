@@ -34,6 +34,8 @@ BASE_OUT  := $(O)/base
 DEBUG_OUT := $(O)/debug
 KCSAN_OUT := $(O)/kcsan
 DEB_OUT   := $(O)/deb
+MITIG_OUT := $(O)/mitigations
+CFI_OUT   := $(O)/cfi
 # make deb-boot: a small kernel, beside the packages that make deb has built.
 BOOT_OUT  := $(O)/deb-boot
 
@@ -48,8 +50,8 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
-TARGETS := kselftest check check-full full fuzz soak pinning transport firmware shared-ranges qemu emulator-tests compose topics mirror bases refresh apply build image base-build base-image base-tree \
-           debug-image debug debug-full kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
+TARGETS := kselftest check check-full full fuzz soak pinning erratum mitigations cfi transport firmware shared-ranges qemu emulator-tests compose topics mirror bases refresh apply build image base-build base-image base-tree \
+           debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
 .PHONY: $(FREE) $(TARGETS) options need-root deb-deps
@@ -102,6 +104,9 @@ soak: debug-image image ## half an hour of all at once on the debug kernel, whos
 
 pinning: build ## vendor_module_test has to fail on a KVM that is set up by a pinned task
 	@tests/pinning/check.sh $(O)
+
+erratum: build ## without SNP-safe pages, a host with the SNP erratum dies
+	@tests/erratum/check.sh $(O)
 
 transport: build ## without the new exits, TDVMCALLs exit as with the transport alone
 	@tests/transport/check.sh $(O)
@@ -167,6 +172,20 @@ debug: debug-image ## the series' own tests but guest_boot_test, on amd with KAS
 
 debug-full: debug-image ## and that one, mainline's quick tests, and every allocation failing once
 	@$(RUN) --engine amd --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
+
+mitigations-image: compose qemu
+	@scripts/build/cached_image.sh $(TREE) $(MITIG_OUT) $(CONFIG) tests/mitigations/mitigations.config
+
+mitigations: mitigations-image ## hypercalls with retpolines, return and call thunks and IBT in host and guest
+	@tests/mitigations/check.sh $(MITIG_OUT)/image $(MITIG_OUT)/run \
+		"amd: Spectre V2 : Mitigation: Retpolines" "amd: RETBleed: Mitigation: untrained return thunk" \
+		"intel: RETBleed: Mitigation: Stuffing"
+
+cfi-image: compose qemu checkers
+	@LLVM=$(or $(LLVM),-19) scripts/build/cached_image.sh $(TREE) $(CFI_OUT) $(CONFIG) tests/mitigations/cfi.config
+
+cfi: cfi-image ## the same on a kernel that clang has built with kCFI
+	@tests/mitigations/check.sh $(CFI_OUT)/image $(CFI_OUT)/run "amd: Using kCFI" "intel: Using kCFI"
 
 kcsan-image: compose qemu
 	@scripts/build/cached_image.sh $(TREE) $(KCSAN_OUT) $(CONFIG) tests/kcsan/kcsan.config

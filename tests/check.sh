@@ -13,7 +13,7 @@ log=$out/log
 mkdir -p "$log"
 rm -f "$log"/*.status "$log/check.state"
 passed=0 failed=0 skipped=0 number=0 total=14
-[ -z "$full" ] || total=$((total + 16))
+[ -z "$full" ] || total=$((total + 19))
 started=$(date +%s)
 
 step() {
@@ -67,6 +67,9 @@ if step build make build; then
 	step transport make transport
 	step debug-image make debug-image && step debug make debug
 	slow pinning make pinning
+	slow erratum make erratum
+	slow mitigations make mitigations
+	slow cfi make cfi
 	slow firmware make firmware
 	slow w1 make w1
 	slow sparse make sparse

@@ -27,6 +27,7 @@ SETS = {"quick": {"all", "quick", "both", "transport", "own", "nodebug", "short"
         "soak": {"all", "soak"},
         "transport": {"all", "transport"},
         "pinning": {"all", "pinning"},
+        "erratum": {"all", "erratum"},
         "pair": {"all", "pair"}}
 OUTCOMES = ("pass", "skip", "fail")
 

@@ -46,7 +46,8 @@ SHARED = {
     "configs": BUILDS,
     **dict.fromkeys(("w1", "sparse", "clang", "coccicheck", "htmldocs"),
                     (*BUILDS, "tests/checkers/")),
-    **dict.fromkeys(("pinning", "firmware", "kcsan", "coverage", "fuzz", "bisect"), BOOTS),
+    **dict.fromkeys(("pinning", "erratum", "firmware", "kcsan", "coverage", "fuzz", "bisect", "mitigations"), BOOTS),
+    "cfi": (*BOOTS, "tests/mitigations/"),
     **dict.fromkeys(("debug-full", "soak"), (*BOOTS, "tests/debug/")),
     "deb": (*BOOTS, "scripts/deb/"),
     "bases": ("Makefile", "scripts/common.py", "scripts/series/", "bases/", "patches/v")}
