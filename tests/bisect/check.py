@@ -35,8 +35,17 @@ def wanted(ends_topic, touched):
             or f"tools/testing/selftests/kvm/{item.name}.c" in touched]
 
 
-def available(plan, image):
-    """PLAN without the programs and modules that come with later commits."""
+def knows_options(item, tests):
+    """Whether ITEM's program, of the selftests in TESTS, has all options of the line by now."""
+    source = tests / f"{item.name}.c"
+    if not source.is_file() or "struct linux_guest_option " not in source.read_text():
+        return True
+    text = source.read_text() + (tests / "lib/x86/linux_guest_options.c").read_text()
+    return all(f"'{arg[1]}'" in text for arg in item.args if re.fullmatch("-[a-zA-Z]", arg))
+
+
+def available(plan, image, tests):
+    """PLAN without the programs, options and modules that come with later commits."""
     modules = {file.stem: file for file in (image / "modules").iterdir()}
     # "kvm_hypercall", say, stands in other modules too.
     suites = b"".join(file.read_bytes() for name, file in modules.items()
@@ -49,7 +58,7 @@ def available(plan, image):
                 kept.append(item)
         elif words:
             kept.append(item)
-        elif (image / "selftests" / item.name).is_file():
+        elif (image / "selftests" / item.name).is_file() and knows_options(item, tests):
             if item.name == "x86/kvm_kunit_test":
                 item.args = [a for a in item.args if a.encode() in suites]
             for i in reversed(range(len(item.args) - 1)):
@@ -67,7 +76,8 @@ def test(out, commit, items):
     modules = [f for f in sorted((image / "modules").iterdir()) if f.name != "kvm-intel.ko"]
     kernel = digest(*[f.read_bytes() for f in [image / "bzImage", *modules]])
     plan, keys, known = [], {}, 0
-    for item in available(items, image):
+    tests = out / f"linux-{BASE}/tools/testing/selftests/kvm"
+    for item in available(items, image, tests):
         if not isinstance(item, str):
             needs = [source(file, image) for file in item.files]
             key = digest("test", kernel, " ".join(item.args), (image / "init").read_bytes(),
