@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory encryption of AMD's processors, for TCG
+ * Memory encryption of AMD's and Intel's processors, for TCG
  *
  * The cipher is Speck128/128 in the mode that XTS is for AES: a tweak for each
  * page, multiplied for each of its blocks.  Hardware has AES.  What matters to
@@ -17,6 +17,7 @@
 #include "exec/ram_addr.h"
 #include "hw/core/cpu.h"
 #include "system/cpus.h"
+#include "system/reset.h"
 #include "hw/i386/amd-mem-enc.h"
 
 #define ROUNDS      32
@@ -98,8 +99,7 @@ static void crypt_page(unsigned asid, size_t page, bool encrypts)
     }
 }
 
-/* The number of the page in RAM, or -1: it is none. */
-static ssize_t ram_page(hwaddr pa)
+ssize_t amd_mem_enc_ram_page(hwaddr pa)
 {
     X86MachineState *x86ms = mem_enc.x86ms;
 
@@ -169,19 +169,24 @@ static void change_view(size_t page, unsigned asid)
     qatomic_set(&mem_enc.view[page], asid);
 }
 
-void amd_flush_tlbs(void)
+static void flush_tlbs(void)
 {
     CPUState *cs;
 
-    qatomic_set(&amd_nr_tlb_flushes, amd_nr_tlb_flushes + 1);
     CPU_FOREACH(cs) {
         tlb_flush(cs);
     }
 }
 
+void amd_flush_tlbs(void)
+{
+    qatomic_set(&amd_nr_tlb_flushes, amd_nr_tlb_flushes + 1);
+    flush_tlbs();
+}
+
 void amd_mem_enc_view_slow(hwaddr pa, unsigned asid)
 {
-    ssize_t page = ram_page(pa);
+    ssize_t page = amd_mem_enc_ram_page(pa);
     AmdStoppedCpus stopped;
 
     if (page < 0) {
@@ -195,7 +200,7 @@ void amd_mem_enc_view_slow(hwaddr pa, unsigned asid)
         amd_stop_cpus(&stopped);
         if (mem_enc.view[page] != asid) {
             change_view(page, asid);
-            amd_flush_tlbs();
+            flush_tlbs();
         }
         amd_resume_cpus(&stopped);
     }
@@ -224,7 +229,7 @@ void amd_mem_enc_drop_key(unsigned asid)
             change_view(page, 0);
         }
     }
-    amd_flush_tlbs();
+    flush_tlbs();
     memset(&mem_enc.keys[asid], 0, sizeof(mem_enc.keys[asid]));
     bitmap_zero(mem_enc.written_back, MACHINE(mem_enc.x86ms)->smp.max_cpus);
     amd_resume_cpus(&stopped);
@@ -252,7 +257,8 @@ bool amd_mem_enc_needs_wbinvd(void)
 bool amd_mem_enc_is_ram(hwaddr pa, size_t len)
 {
     hwaddr last = pa + len - 1;
-    ssize_t first_page = ram_page(pa), last_page = ram_page(last);
+    ssize_t first_page = amd_mem_enc_ram_page(pa);
+    ssize_t last_page = amd_mem_enc_ram_page(last);
 
     return len && last >= pa && first_page >= 0 && last_page >= 0 &&
            last_page - first_page == (last >> PAGE_SHIFT) - (pa >> PAGE_SHIFT);
@@ -269,7 +275,7 @@ static bool access_ram(hwaddr pa, unsigned asid, uint8_t *buf, size_t len,
     while (len) {
         size_t offset = pa & (PAGE_BYTES - 1);
         size_t n = MIN(len, PAGE_BYTES - offset);
-        ssize_t page = ram_page(pa);
+        ssize_t page = amd_mem_enc_ram_page(pa);
         uint8_t *there = ram + ((size_t)page << PAGE_SHIFT) + offset;
 
         amd_mem_enc_view(pa, asid);
@@ -311,7 +317,7 @@ static uint64_t checksum(const void *buf, size_t len)
 
 void amd_mem_enc_seal(hwaddr pa, const void *buf, size_t len)
 {
-    ssize_t page = ram_page(pa);
+    ssize_t page = amd_mem_enc_ram_page(pa);
 
     if (page >= 0) {
         qatomic_set(&mem_enc.seal[page], checksum(buf, len));
@@ -320,7 +326,7 @@ void amd_mem_enc_seal(hwaddr pa, const void *buf, size_t len)
 
 bool amd_mem_enc_is_sealed(hwaddr pa, const void *buf, size_t len)
 {
-    ssize_t page = ram_page(pa);
+    ssize_t page = amd_mem_enc_ram_page(pa);
 
     return page >= 0 && qatomic_read(&mem_enc.seal[page]) == checksum(buf, len);
 }
@@ -330,10 +336,30 @@ bool amd_mem_enc_present(void)
     return mem_enc.view;
 }
 
+/*
+ * A reset takes all keys away, but leaves memory as it is: what was a guest's
+ * is ciphertext.  Whoever loads something into memory after that must not write
+ * it for a guest to see.
+ */
+static void amd_mem_enc_reset(void *opaque)
+{
+    size_t nr_pages = MACHINE(mem_enc.x86ms)->ram_size >> PAGE_SHIFT;
+
+    for (size_t page = 0; page < nr_pages; page++) {
+        if (mem_enc.view[page]) {
+            change_view(page, 0);
+        }
+        mem_enc.seal[page] = 0;
+    }
+    memset(mem_enc.keys, 0, sizeof(mem_enc.keys));
+    bitmap_zero(mem_enc.written_back, MACHINE(mem_enc.x86ms)->smp.max_cpus);
+}
+
 void amd_mem_enc_init(X86MachineState *x86ms)
 {
     mem_enc.x86ms = x86ms;
     mem_enc.written_back = bitmap_new(MACHINE(x86ms)->smp.max_cpus);
     mem_enc.view = g_new0(uint16_t, MACHINE(x86ms)->ram_size >> PAGE_SHIFT);
     mem_enc.seal = g_new0(uint64_t, MACHINE(x86ms)->ram_size >> PAGE_SHIFT);
+    qemu_register_reset(amd_mem_enc_reset, NULL);
 }

@@ -32,7 +32,7 @@ void psp_cert_sign(PspCert *cert, int slot, uint32_t usage, const PspKey *key)
     memset(sig, 0, sizeof(*sig));
     stl_le_p(&sig->usage, usage);
     stl_le_p(&sig->algo, PSP_ALGO_ECDSA_SHA256);
-    psp_key_sign(key, cert, PSP_CERT_BODY, &sig->ec);
+    psp_key_sign(key, cert, PSP_CERT_BODY, false, &sig->ec);
 }
 
 const PspCertSig *psp_cert_sig(const PspCert *cert, uint32_t usage)

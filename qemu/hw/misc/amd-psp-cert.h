@@ -104,4 +104,11 @@ void psp_root_certs(PspAmdCerts *certs);
 void psp_root_sign_chip(PspCert *cek);
 int psp_root_verify_chip(const PspAmdCerts *certs, const PspCert *cek);
 
+/* For certificates of another form: the key that is used as @usage */
+#define PSP_ROOT_EXPONENT   65537
+/* The modulus is big-endian, the signature is little-endian. */
+void psp_root_modulus(uint32_t usage, uint8_t modulus[PSP_RSA_SIZE]);
+void psp_root_sign(uint32_t usage, const void *body, size_t len,
+                   uint8_t sig[PSP_RSA_SIZE]);
+
 #endif

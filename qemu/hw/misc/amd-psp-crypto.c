@@ -167,11 +167,11 @@ static size_t digest(bool sha384, const void *data, size_t len,
 
 /* The signature's nonce follows from key and data: it never repeats. */
 void psp_key_sign(const PspKey *key, const void *data, size_t len,
-                  PspSignature *sig)
+                  bool sha384, PspSignature *sig)
 {
     uint8_t secret[PSP_EC_SIZE + SHA384_DIGEST_SIZE];
     uint8_t *hash = secret + PSP_EC_SIZE;
-    size_t hash_len = digest(false, data, len, hash);
+    size_t hash_len = digest(sha384, data, len, hash);
     struct ecc_scalar scalar;
     struct dsa_signature dsa;
     PspStream nonces;
@@ -220,21 +220,22 @@ void psp_hmac(const uint8_t key[PSP_KEY_SIZE], const struct iovec *iov,
 }
 
 void psp_kdf(const void *secret, size_t secret_len, const char *label,
-             const void *context, size_t context_len,
-             uint8_t out[PSP_KEY_SIZE])
+             const void *context, size_t context_len, uint8_t *out,
+             size_t out_len)
 {
     struct hmac_sha256_ctx hmac;
     uint8_t counter[4], bits[4];
 
+    assert(out_len <= PSP_DIGEST_SIZE);
     stl_le_p(counter, 1);
-    stl_le_p(bits, PSP_KEY_SIZE * 8);
+    stl_le_p(bits, out_len * 8);
     hmac_sha256_set_key(&hmac, secret_len, secret);
     hmac_sha256_update(&hmac, sizeof(counter), counter);
     /* The label's terminating 0 is part of what is derived from. */
     hmac_sha256_update(&hmac, strlen(label) + 1, (const uint8_t *)label);
     hmac_sha256_update(&hmac, context_len, context);
     hmac_sha256_update(&hmac, sizeof(bits), bits);
-    hmac_sha256_digest(&hmac, PSP_KEY_SIZE, out);
+    hmac_sha256_digest(&hmac, out_len, out);
 }
 
 void psp_aes_ctr(const uint8_t key[PSP_KEY_SIZE],

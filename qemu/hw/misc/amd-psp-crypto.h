@@ -45,16 +45,16 @@ bool psp_key_agree(const PspKey *own, const PspKey *peer,
                    uint8_t shared[PSP_EC_SIZE]);
 /* ECDSA with SHA-256, or SHA-384. */
 void psp_key_sign(const PspKey *key, const void *data, size_t len,
-                  PspSignature *sig);
+                  bool sha384, PspSignature *sig);
 bool psp_key_verify(const PspKey *key, const void *data, size_t len,
                     bool sha384, const PspSignature *sig);
 
 void psp_hmac(const uint8_t key[PSP_KEY_SIZE], const struct iovec *iov,
               int iovcnt, uint8_t out[PSP_DIGEST_SIZE]);
-/* NIST SP 800-108 in counter mode, PSP_KEY_SIZE bytes. */
+/* NIST SP 800-108 in counter mode, PSP_DIGEST_SIZE bytes at most. */
 void psp_kdf(const void *secret, size_t secret_len, const char *label,
-             const void *context, size_t context_len,
-             uint8_t out[PSP_KEY_SIZE]);
+             const void *context, size_t context_len, uint8_t *out,
+             size_t out_len);
 /* AES-128 in counter mode: the same in both directions. */
 void psp_aes_ctr(const uint8_t key[PSP_KEY_SIZE],
                  const uint8_t iv[PSP_KEY_SIZE],

@@ -27,7 +27,7 @@ static void nv_mac(AmdPsp *s, const PspNv *nv, uint8_t out[PSP_DIGEST_SIZE])
     struct iovec iov = { (void *)&nv->last, sizeof(*nv) - sizeof(nv->mac) };
     uint8_t key[PSP_KEY_SIZE];
 
-    psp_kdf(s->secret, sizeof(s->secret), "nv", "", 0, key);
+    psp_kdf(s->secret, sizeof(s->secret), "nv", "", 0, key, sizeof(key));
     psp_hmac(key, &iov, 1, out);
 }
 

@@ -8,7 +8,8 @@
  *
  * Numbers are little-endian.  Signatures are RSA-PSS with SHA-384 and a salt of
  * the digest's length, as in the certificates of AMD's second and third
- * generation; the salt is 0, so that they are always the same.
+ * generation; the salt is 0, so that they are always the same.  The same two
+ * keys, in certificates as of X.509, are the root for SNP.
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
@@ -16,8 +17,6 @@
 #include <nettle/rsa.h>
 #include <nettle/sha2.h>
 #include "amd-psp-cert.h"
-
-#define EXPONENT    65537
 
 typedef struct RootKey {
     uint32_t usage;
@@ -81,7 +80,7 @@ static void init_key(const RootKey *root, struct rsa_public_key *pub,
     mpz_init(p1);
     mpz_set_str(key->p, root->p, 16);
     mpz_set_str(key->q, root->q, 16);
-    mpz_set_ui(pub->e, EXPONENT);
+    mpz_set_ui(pub->e, PSP_ROOT_EXPONENT);
     mpz_mul(pub->n, key->p, key->q);
     mpz_sub_ui(p1, key->p, 1);
     mpz_invert(key->a, pub->e, p1);
@@ -136,12 +135,34 @@ static void make_cert(const RootKey *root, const RootKey *signer,
     stl_le_p(&cert->usage, root->usage);
     stl_le_p(&cert->exponent_bits, PSP_RSA_SIZE * 8);
     stl_le_p(&cert->modulus_bits, PSP_RSA_SIZE * 8);
-    stl_le_p(cert->exponent, EXPONENT);
+    stl_le_p(cert->exponent, PSP_ROOT_EXPONENT);
     init_key(root, &pub, &key);
     mpz_export(cert->modulus, NULL, -1, 1, 0, 0, pub.n);
     rsa_private_key_clear(&key);
     rsa_public_key_clear(&pub);
     sign(signer, cert, offsetof(PspAmdCert, signature), cert->signature);
+}
+
+static const RootKey *root_key(uint32_t usage)
+{
+    return usage == PSP_USAGE_ARK ? &ark : &ask;
+}
+
+void psp_root_modulus(uint32_t usage, uint8_t modulus[PSP_RSA_SIZE])
+{
+    struct rsa_public_key pub;
+    struct rsa_private_key key;
+
+    init_key(root_key(usage), &pub, &key);
+    mpz_export(modulus, NULL, 1, 1, 0, 0, pub.n);
+    rsa_private_key_clear(&key);
+    rsa_public_key_clear(&pub);
+}
+
+void psp_root_sign(uint32_t usage, const void *body, size_t len,
+                   uint8_t sig[PSP_RSA_SIZE])
+{
+    sign(root_key(usage), body, len, sig);
 }
 
 void psp_root_certs(PspAmdCerts *certs)

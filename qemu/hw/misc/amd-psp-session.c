@@ -33,9 +33,10 @@ static bool derive_keys(const PspKey *own, const PspKey *peer,
     if (!psp_key_agree(own, peer, shared)) {
         return false;
     }
-    psp_kdf(shared, sizeof(shared), "sev-master-secret", nonce, 16, master);
-    psp_kdf(master, sizeof(master), "sev-kek", "", 0, kek);
-    psp_kdf(master, sizeof(master), "sev-kik", "", 0, kik);
+    psp_kdf(shared, sizeof(shared), "sev-master-secret", nonce, 16, master,
+            sizeof(master));
+    psp_kdf(master, sizeof(master), "sev-kek", "", 0, kek, PSP_KEY_SIZE);
+    psp_kdf(master, sizeof(master), "sev-kik", "", 0, kik, PSP_KEY_SIZE);
     return true;
 }
 
@@ -244,6 +245,6 @@ int psp_cmd_attestation_report(AmdPsp *s, Guest *guest, uint8_t *buf)
     stl_le_p(&report.policy, guest->policy);
     stl_le_p(&report.usage, PSP_USAGE_PEK);
     stl_le_p(&report.algo, PSP_ALGO_ECDSA_SHA256);
-    psp_key_sign(&s->keys.pek, &report, 52, &report.sig);
+    psp_key_sign(&s->keys.pek, &report, 52, false, &report.sig);
     return psp_output(ldq_le_p(buf + 8), buf + 32, &report, sizeof(report));
 }

@@ -5,8 +5,7 @@
  * On hardware, what the firmware knows of a guest is in its context page, as
  * ciphertext.  Here it is beside it; the page is the firmware's all the same.
  *
- * Not modelled: the frequency of a secure TSC, and signatures, so that no guest
- * can have an ID block.
+ * Not modelled: the frequency of a secure TSC.
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
@@ -41,7 +40,6 @@ enum {
 #define FINISH_ID_BLOCK     (1u << 0)
 #define FINISH_AUTH_KEY     (1u << 1)
 #define FINISH_VCEK_DIS     (1u << 2)
-#define ID_BLOCK_LEN        96
 
 #define SECRETS_VERSION     3
 
@@ -324,6 +322,7 @@ int snp_cmd_launch_start(AmdPspSnp *snp, uint8_t *buf)
     guest->tsc_khz = ldl_le_p(buf + 28);
     memcpy(guest->gosvw, buf + 32, sizeof(guest->gosvw));
     qemu_guest_getrandom_nofail(guest->vmpck, sizeof(guest->vmpck));
+    qemu_guest_getrandom_nofail(guest->vmrk, sizeof(guest->vmrk));
     qemu_guest_getrandom_nofail(guest->report_id, sizeof(guest->report_id));
     memset(guest->report_id_ma, 0xff, sizeof(guest->report_id_ma));
     if (ma) {
@@ -334,7 +333,7 @@ int snp_cmd_launch_start(AmdPspSnp *snp, uint8_t *buf)
     return SUCCESS;
 }
 
-static bool sha384(const void *data, size_t len, uint8_t digest[SNP_DIGEST_LEN])
+bool snp_digest(const void *data, size_t len, uint8_t digest[SNP_DIGEST_LEN])
 {
     g_autofree uint8_t *result = NULL;
     size_t result_len = 0;
@@ -356,11 +355,11 @@ static bool measure_contents(uint8_t page[AMD_RMP_PAGE], int type,
 
     switch (type) {
     case PAGE_TYPE_NORMAL:
-        return sha384(page, AMD_RMP_PAGE, info->contents);
+        return snp_digest(page, AMD_RMP_PAGE, info->contents);
     case PAGE_TYPE_VMSA:
         memcpy(tsc, page + 0x2f0, sizeof(tsc));
         memset(page + 0x2f0, 0, sizeof(tsc));
-        ok = sha384(page, AMD_RMP_PAGE, info->contents);
+        ok = snp_digest(page, AMD_RMP_PAGE, info->contents);
         memcpy(page + 0x2f0, tsc, sizeof(tsc));
         return ok;
     default:
@@ -409,12 +408,12 @@ static int launch_page(SnpGuest *guest, hwaddr pa, int type,
         break;
     }
     memcpy(info->digest_cur, guest->digest, SNP_DIGEST_LEN);
-    if (!sha384(info, sizeof(*info), digest)) {
+    if (!snp_digest(info, sizeof(*info), digest)) {
         return HWERROR_PLATFORM;
     }
     if (info->imi_page) {
         memcpy(info->digest_cur, guest->imi_digest, SNP_DIGEST_LEN);
-        if (!sha384(info, sizeof(*info), imi_digest)) {
+        if (!snp_digest(info, sizeof(*info), imi_digest)) {
             return HWERROR_PLATFORM;
         }
         memcpy(guest->imi_digest, imi_digest, SNP_DIGEST_LEN);
@@ -496,23 +495,6 @@ int snp_cmd_launch_update(AmdPspSnp *snp, uint8_t *buf)
     return SUCCESS;
 }
 
-/* What does not need the signature comes first: it is checked, not trusted. */
-static int check_id_block(SnpGuest *guest, hwaddr pa)
-{
-    uint8_t block[ID_BLOCK_LEN];
-
-    if (!amd_mem_enc_read(pa, 0, block, sizeof(block))) {
-        return INVALID_ADDRESS;
-    }
-    if (memcmp(block, guest->digest, SNP_DIGEST_LEN)) {
-        return BAD_MEASUREMENT;
-    }
-    if (ldq_le_p(block + 88) != guest->policy) {
-        return POLICY_FAILURE;
-    }
-    return UNSUPPORTED;
-}
-
 /* gctx, ID block, its authentication, flags, host data */
 int snp_cmd_launch_finish(AmdPspSnp *snp, uint8_t *buf)
 {
@@ -534,7 +516,9 @@ int snp_cmd_launch_finish(AmdPspSnp *snp, uint8_t *buf)
         return INACTIVE;
     }
     if (flags & FINISH_ID_BLOCK) {
-        status = check_id_block(guest, ldq_le_p(buf + 8));
+        status = snp_identify_guest(guest, ldq_le_p(buf + 8),
+                                    ldq_le_p(buf + 16),
+                                    flags & FINISH_AUTH_KEY);
         if (status) {
             return status;
         }

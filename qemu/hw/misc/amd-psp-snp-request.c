@@ -7,9 +7,7 @@
  * told to the hypervisor, by the command's status; what is wrong with the
  * request is told to the guest.
  *
- * Not modelled: keys of the chip.  So reports have no signature, as if the
- * hypervisor had masked the key (SNP_CONFIG), and messages that ask for keys or
- * migrate a guest are refused.
+ * Not modelled: messages that migrate a guest.
  *
  * Source: SNP ABI, chapter 7 and 8.26.
  */
@@ -46,7 +44,9 @@ QEMU_BUILD_BUG_ON(sizeof(struct message_header) != 0x60);
 enum {
     MSG_CPUID_REQ = 1,
     MSG_CPUID_RSP,
-    MSG_REPORT_REQ = 5,
+    MSG_KEY_REQ,
+    MSG_KEY_RSP,
+    MSG_REPORT_REQ,
     MSG_REPORT_RSP,
     MSG_TSC_INFO_REQ = 17,
     MSG_TSC_INFO_RSP,
@@ -62,8 +62,10 @@ struct QEMU_PACKED report_request {
 enum { KEY_VLEK_OR_VCEK, KEY_VCEK, KEY_VLEK };
 
 #define SIGNATURE_ECDSA_P384    1
-#define SIGNING_KEY_NONE        (7u << 2)
+#define AUTHOR_KEY_EN           (1u << 0)
 #define MASK_CHIP_KEY           (1u << 1)
+#define SIGNING_KEY_VCEK        (0u << 2)
+#define SIGNING_KEY_NONE        (7u << 2)
 #define PLATFORM_SMT            (1u << 0)
 
 struct QEMU_PACKED report {
@@ -87,13 +89,15 @@ struct QEMU_PACKED report {
     uint8_t report_id_ma[32];
     uint64_t reported_tcb;
     uint8_t reserved_2[24];
-    uint8_t chip_id[64];
+    uint8_t chip_id[SNP_CHIP_ID_LEN];
     uint64_t committed_tcb;
     uint8_t current_version[4];
     uint8_t committed_version[4];
     uint64_t launch_tcb;
     uint8_t reserved_3[168];
-    uint8_t signature[512];
+    /* What is above is signed. */
+    PspSignature signature;
+    uint8_t reserved_4[368];
 };
 
 struct QEMU_PACKED report_response {
@@ -109,6 +113,18 @@ QEMU_BUILD_BUG_ON(offsetof(struct report, signature) != 0x2a0);
 #define TSC_INFO_LEN        128
 #define CPUID_HEADER_LEN    16
 
+/* No VLEK was ever loaded. */
+bool snp_may_use_vcek(const SnpGuest *guest, uint32_t key_sel)
+{
+    return (key_sel == KEY_VLEK_OR_VCEK || key_sel == KEY_VCEK) &&
+           !guest->vcek_disabled;
+}
+
+bool snp_may_speak_for(unsigned vmpck, uint32_t vmpl)
+{
+    return vmpl >= vmpck && vmpl < AMD_SNP_NR_VMPLS;
+}
+
 static int report_status(const SnpGuest *guest,
                          const struct report_request *request, unsigned vmpck)
 {
@@ -118,13 +134,10 @@ static int report_status(const SnpGuest *guest,
         !buffer_is_zero(request->reserved, sizeof(request->reserved))) {
         return INVALID_PARAM;
     }
-    /* No VLEK was ever loaded. */
-    if (key_sel > KEY_VCEK || guest->vcek_disabled) {
+    if (!snp_may_use_vcek(guest, key_sel)) {
         return INVALID_KEY;
     }
-    /* Who has not the key of a VMPL cannot speak for it. */
-    if (le32_to_cpu(request->vmpl) < vmpck ||
-        le32_to_cpu(request->vmpl) >= AMD_SNP_NR_VMPLS) {
+    if (!snp_may_speak_for(vmpck, le32_to_cpu(request->vmpl))) {
         return INVALID_PARAM;
     }
     return SUCCESS;
@@ -137,25 +150,50 @@ static void fill_report(AmdPspSnp *snp, const SnpGuest *guest,
     const uint8_t version[4] = { API_BUILD, API_MINOR, API_MAJOR };
 
     report->version = cpu_to_le32(2);
+    report->guest_svn = guest->id.svn;
     report->policy = cpu_to_le64(guest->policy);
+    memcpy(report->family_id, guest->id.family_id, sizeof(report->family_id));
+    memcpy(report->image_id, guest->id.image_id, sizeof(report->image_id));
     report->vmpl = request->vmpl;
     report->signature_algo = cpu_to_le32(SIGNATURE_ECDSA_P384);
     report->current_tcb = cpu_to_le64(SNP_TCB);
     report->platform_info =
         cpu_to_le64(current_machine->smp.threads > 1 ? PLATFORM_SMT : 0);
-    report->flags = cpu_to_le32(SIGNING_KEY_NONE | MASK_CHIP_KEY);
+    report->flags = cpu_to_le32(guest->has_author ? AUTHOR_KEY_EN : 0);
     memcpy(report->report_data, request->report_data,
            sizeof(report->report_data));
     memcpy(report->measurement, guest->digest, sizeof(report->measurement));
     memcpy(report->host_data, guest->host_data, sizeof(report->host_data));
+    memcpy(report->id_key_digest, guest->id_key_digest,
+           sizeof(report->id_key_digest));
+    memcpy(report->author_key_digest, guest->author_key_digest,
+           sizeof(report->author_key_digest));
     memcpy(report->report_id, guest->report_id, sizeof(report->report_id));
     memcpy(report->report_id_ma, guest->report_id_ma,
            sizeof(report->report_id_ma));
-    report->reported_tcb = cpu_to_le64(snp->reported_tcb);
+    report->reported_tcb = cpu_to_le64(snp_reported_tcb(snp));
+    if (!snp->mask_chip_id) {
+        memcpy(report->chip_id, snp->chip_id, sizeof(report->chip_id));
+    }
     report->committed_tcb = cpu_to_le64(SNP_TCB);
     memcpy(report->current_version, version, sizeof(version));
     memcpy(report->committed_version, version, sizeof(version));
     report->launch_tcb = cpu_to_le64(SNP_TCB);
+}
+
+/* With the key for the version of the TCB that the report gives */
+static void sign_report(const AmdPspSnp *snp, struct report *report)
+{
+    PspKey key;
+
+    if (snp->mask_chip_key) {
+        report->flags |= cpu_to_le32(MASK_CHIP_KEY | SIGNING_KEY_NONE);
+        return;
+    }
+    report->flags |= cpu_to_le32(SIGNING_KEY_VCEK);
+    snp_vcek(snp, le64_to_cpu(report->reported_tcb), &key);
+    psp_key_sign(&key, report, offsetof(struct report, signature), true,
+                 &report->signature);
 }
 
 static size_t answer_report(AmdPspSnp *snp, const SnpGuest *guest,
@@ -172,6 +210,7 @@ static size_t answer_report(AmdPspSnp *snp, const SnpGuest *guest,
     response.status = cpu_to_le32(status);
     if (status == SUCCESS) {
         fill_report(snp, guest, &request, &response.report);
+        sign_report(snp, &response.report);
     }
     memcpy(out, &response, sizeof(response));
     return sizeof(response);
@@ -215,6 +254,9 @@ static size_t answer(AmdPspSnp *snp, const SnpGuest *guest,
     switch (header->type) {
     case MSG_CPUID_REQ:
         return len >= CPUID_HEADER_LEN ? answer_cpuid(in, len, out) : 0;
+    case MSG_KEY_REQ:
+        return len >= SNP_KEY_REQUEST_LEN ?
+               snp_answer_key(snp, guest, header->vmpck, in, out) : 0;
     case MSG_REPORT_REQ:
         return len >= sizeof(struct report_request) ?
                answer_report(snp, guest, header->vmpck, in, out) : 0;

@@ -33,8 +33,11 @@
 #define FEATURE_INFO_LEN    16
 #define FEATURE_EBX_SEV             (1u << 0)
 #define FEATURE_ECX_X86_SHUTDOWN    (1u << 1)
-/* Guest messages that are answered: reports */
+/* Guest messages that are answered */
+#define FEATURE_1_EAX_CPUID         (1u << 0)
+#define FEATURE_1_EAX_KEY           (1u << 1)
 #define FEATURE_1_EAX_REPORT        (1u << 2)
+#define FEATURE_1_EAX_TSC_INFO      (1u << 8)
 
 #define RANGE_LIST_HEADER   8
 #define RANGE_LEN           16
@@ -297,7 +300,6 @@ static int init(AmdPspSnp *snp, bool init_rmp, bool has_list, hwaddr list_pa)
     }
     memset(snp->sev->dirty, true, AMD_MEM_ENC_NR_ASIDS + 1);
     snp->initialized = true;
-    snp->reported_tcb = SNP_TCB;
     return SUCCESS;
 }
 
@@ -399,7 +401,7 @@ static int cmd_platform_status(AmdPspSnp *snp, uint8_t *buf)
              (snp->mask_chip_key ? STATUS_MASK_CHIP_KEY : 0));
     stl_le_p(out + 12, snp_nr_guests(snp));
     stq_le_p(out + 16, SNP_TCB);
-    stq_le_p(out + 24, snp->reported_tcb ?: SNP_TCB);
+    stq_le_p(out + 24, snp_reported_tcb(snp));
     return write_in_page(snp, pa, out, sizeof(out));
 }
 
@@ -429,35 +431,39 @@ static int cmd_feature_info(AmdPspSnp *snp, uint8_t *buf)
         stl_le_p(out + 4, FEATURE_EBX_SEV);
         stl_le_p(out + 8, FEATURE_ECX_X86_SHUTDOWN);
     } else {
-        stl_le_p(out, FEATURE_1_EAX_REPORT);
+        stl_le_p(out, FEATURE_1_EAX_CPUID | FEATURE_1_EAX_KEY |
+                 FEATURE_1_EAX_REPORT | FEATURE_1_EAX_TSC_INFO);
     }
     return write_in_page(snp, pa, out, sizeof(out));
 }
 
-/* Each SVN that reports are to give must be one that there has been. */
+/* What reports are to give: version of the TCB, 0: that of now; masks */
 static int cmd_config(AmdPspSnp *snp, uint8_t *buf)
 {
     uint64_t tcb = ldq_le_p(buf);
     uint32_t flags = ldl_le_p(buf + 8);
 
-    if ((flags & ~3) || !buffer_is_zero(buf + 12, MAX_SNP_BUFFER - 12)) {
+    if ((flags & ~3) || !buffer_is_zero(buf + 12, MAX_SNP_BUFFER - 12) ||
+        !snp_tcb_has_been(tcb)) {
         return INVALID_PARAM;
     }
-    for (int i = 0; i < 64; i += 8) {
-        if (extract64(tcb, i, 8) > extract64(SNP_TCB, i, 8)) {
-            return INVALID_PARAM;
-        }
-    }
-    snp->reported_tcb = tcb ?: SNP_TCB;
+    snp->reported_tcb = tcb;
     snp->mask_chip_id = flags & 1;
     snp->mask_chip_key = flags & 2;
     return SUCCESS;
 }
 
-/* There is no other firmware that this one could replace for good. */
+/*
+ * There is no other firmware that this one could replace for good, but what
+ * SNP_CONFIG has set ends.
+ */
 static int cmd_commit(AmdPspSnp *snp, uint8_t *buf)
 {
-    return ldl_le_p(buf) == 4 ? SUCCESS : INVALID_PARAM;
+    if (ldl_le_p(buf) != 4) {
+        return INVALID_PARAM;
+    }
+    snp->reported_tcb = 0;
+    return SUCCESS;
 }
 
 static int cmd_unsupported(AmdPspSnp *snp, uint8_t *buf)
@@ -650,6 +656,9 @@ int amd_psp_snp_execute(AmdPspSnp *snp, const AmdPspSev *sev, int cmd,
     if (i == ARRAY_SIZE(commands) || !amd_rmp_present()) {
         return INVALID_COMMAND;
     }
+    if (sev->failure) {
+        return sev->failure;
+    }
     snp->sev = sev;
     snp->changed = false;
     if (!commands[i].len || amd_mem_enc_read(addr, 0, buf, commands[i].len)) {
@@ -745,10 +754,12 @@ void amd_psp_snp_end_legacy(AmdPspSnp *snp, int cmd, hwaddr addr)
     }
 }
 
-AmdPspSnp *amd_psp_snp_new(void)
+AmdPspSnp *amd_psp_snp_new(const uint8_t *secret, const uint8_t *id)
 {
     AmdPspSnp *snp = g_new0(AmdPspSnp, 1);
 
+    snp->chip_secret = secret;
+    snp->chip_id = id;
     snp->guests = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL,
                                         g_free);
     return snp;

@@ -12,6 +12,8 @@
 #include "exec/hwaddr.h"
 #include "hw/i386/amd-mem-enc.h"
 #include "hw/i386/amd-rmp.h"
+#include "hw/nvram/fw_cfg.h"
+#include "amd-psp-crypto.h"
 #include "amd-psp-status.h"
 
 /* What the device says of SEV for each command */
@@ -20,13 +22,17 @@ typedef struct AmdPspSev {
     uint64_t asids;         /* a bit for each ASID of an active guest */
     /* ASIDs that have been in use since the last DF_FLUSH */
     bool *dirty;
+    int failure;            /* of this command, which is to do nothing then */
 } AmdPspSev;
 
 QEMU_BUILD_BUG_ON(AMD_MEM_ENC_NR_ASIDS > 63);
 
 typedef struct AmdPspSnp AmdPspSnp;
 
-AmdPspSnp *amd_psp_snp_new(void);
+/* @secret and @id are the chip's, and remain valid. */
+AmdPspSnp *amd_psp_snp_new(const uint8_t *secret, const uint8_t *id);
+/* Certificates, which hosts get from a server of AMD's */
+void amd_psp_snp_add_files(AmdPspSnp *snp, FWCfgState *fw_cfg);
 void amd_psp_snp_reset(AmdPspSnp *snp);
 bool amd_psp_snp_owns_asid(const AmdPspSnp *snp, unsigned asid);
 
@@ -74,6 +80,14 @@ typedef enum SnpGuestState {
 #define SNP_KEY_LEN     32
 #define SNP_NR_VMPCKS   4
 
+/* What an ID block calls a guest, as it is in memory; 0: it has none */
+typedef struct QEMU_PACKED SnpGuestId {
+    uint8_t family_id[16];
+    uint8_t image_id[16];
+    uint32_t version;
+    uint32_t svn;
+} SnpGuestId;
+
 /* On hardware, it is in the page that the hypervisor has donated. */
 typedef struct SnpGuest {
     int64_t gctx;           /* the address of that page */
@@ -87,27 +101,46 @@ typedef struct SnpGuest {
     uint8_t vek[AMD_MEM_ENC_KEY_SIZE];
     uint8_t vmpck[SNP_NR_VMPCKS][SNP_KEY_LEN];
     uint64_t msg_count[SNP_NR_VMPCKS];
+    uint8_t vmrk[SNP_KEY_LEN];      /* to derive keys from */
     uint8_t digest[SNP_DIGEST_LEN];
     uint8_t imi_digest[SNP_DIGEST_LEN];
     uint8_t gosvw[16];
     uint8_t host_data[32];
     uint8_t report_id[32];
     uint8_t report_id_ma[32];
+    bool has_id, has_author;
+    SnpGuestId id;
+    uint8_t id_key_digest[SNP_DIGEST_LEN];
+    uint8_t author_key_digest[SNP_DIGEST_LEN];
 } SnpGuest;
 
+#define SNP_CHIP_ID_LEN 64
+#define SNP_VCEK_FILE_LEN 2048
+
 struct AmdPspSnp {
+    const uint8_t *chip_secret, *chip_id;
     bool initialized;
     bool rmp_initialized;
     hwaddr rmp_base, rmp_end;
-    uint64_t reported_tcb;
+    uint64_t reported_tcb;  /* 0: SNP_TCB */
     bool mask_chip_id, mask_chip_key;
     GHashTable *guests;     /* by gctx */
+    uint64_t vcek_file_tcb; /* what there is in the file, 0: nothing */
+    char vcek_file[SNP_VCEK_FILE_LEN];
     const AmdPspSev *sev;   /* of the command that is executed */
     bool changed;           /* the RMP, by this command */
 };
 
 /* SVNs: boot loader, TEE, SNP, microcode */
 #define SNP_TCB         0xd315000000000004ULL
+
+/* The version that reports give, and whether there has been version @tcb */
+uint64_t snp_reported_tcb(const AmdPspSnp *snp);
+bool snp_tcb_has_been(uint64_t tcb);
+/* The chip's key for version @tcb, and what else is derived from for it */
+void snp_vcek(const AmdPspSnp *snp, uint64_t tcb, PspKey *key);
+void snp_vcek_secret(const AmdPspSnp *snp, uint64_t tcb,
+                     uint8_t secret[PSP_DIGEST_SIZE]);
 
 /*
  * The state of a page, and its entry if it has one.  The RMP itself is none of
@@ -131,6 +164,24 @@ SnpCommand snp_cmd_decommission, snp_cmd_activate, snp_cmd_activate_ex,
 int snp_find_guest(AmdPspSnp *snp, uint64_t gctx, SnpGuest **guest);
 void snp_forget_guests(AmdPspSnp *snp);
 unsigned snp_nr_guests(const AmdPspSnp *snp);
+
+/* SHA-384; false: there are no resources for it. */
+bool snp_digest(const void *data, size_t len, uint8_t digest[SNP_DIGEST_LEN]);
+
+/* Give @guest the identity of an ID block, if it may have it. */
+int snp_identify_guest(SnpGuest *guest, hwaddr block_pa, hwaddr auth_pa,
+                       bool has_author);
+
+/* Messages of guests */
+
+/* Whether @guest may have the VCEK used for it if it selects that key */
+bool snp_may_use_vcek(const SnpGuest *guest, uint32_t key_sel);
+/* Who has not the key of a VMPL cannot speak for it. */
+bool snp_may_speak_for(unsigned vmpck, uint32_t vmpl);
+/* The length of the answer to a request for a key, which has 32 bytes */
+#define SNP_KEY_REQUEST_LEN 32
+size_t snp_answer_key(AmdPspSnp *snp, const SnpGuest *guest, unsigned vmpck,
+                      const uint8_t *in, uint8_t *out);
 
 /*
  * Whether a guest may have the functions in a CPUID page.  If it may not, what

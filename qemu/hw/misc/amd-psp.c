@@ -149,7 +149,7 @@ static int cmd_init_ex(AmdPsp *s, uint8_t *buf)
                 nv_len ? nv_addr : 0);
 }
 
-static int cmd_shutdown(AmdPsp *s, uint8_t *buf)
+static void uninitialize(AmdPsp *s)
 {
     for (int i = 0; i < NR_GUESTS; i++) {
         if (s->guests[i].handle) {
@@ -158,6 +158,11 @@ static int cmd_shutdown(AmdPsp *s, uint8_t *buf)
     }
     s->initialized = false;
     s->es = false;
+}
+
+static int cmd_shutdown(AmdPsp *s, uint8_t *buf)
+{
+    uninitialize(s);
     return SUCCESS;
 }
 
@@ -513,7 +518,11 @@ static const struct {
 
 static int execute_snp(AmdPsp *s, int cmd, hwaddr addr)
 {
-    AmdPspSev sev = { .initialized = s->initialized, .dirty = s->dirty };
+    AmdPspSev sev = {
+        .initialized = s->initialized,
+        .dirty = s->dirty,
+        .failure = psp_fail(s, cmd),
+    };
 
     for (int i = 0; i < NR_GUESTS; i++) {
         if (s->guests[i].handle && s->guests[i].asid) {
@@ -523,9 +532,8 @@ static int execute_snp(AmdPsp *s, int cmd, hwaddr addr)
     return amd_psp_snp_execute(s->snp, &sev, cmd, addr);
 }
 
-static int execute(AmdPsp *s, int cmd)
+static int execute(AmdPsp *s, int cmd, hwaddr addr)
 {
-    hwaddr addr = (uint64_t)s->addr_hi << 32 | s->addr_lo;
     uint8_t buf[MAX_BUFFER] = { 0 };
     Guest *guest;
     int i = 0, status;
@@ -547,7 +555,10 @@ static int execute(AmdPsp *s, int cmd)
     if (status) {
         return status;
     }
-    if (commands[i].platform) {
+    status = psp_fail(s, cmd);
+    if (status) {
+        /* The command does nothing. */
+    } else if (commands[i].platform) {
         status = commands[i].platform(s, buf);
     } else if (platform_state(s) == UNINIT) {
         return INVALID_PLATFORM_STATE;
@@ -569,16 +580,16 @@ static int execute(AmdPsp *s, int cmd)
  * With SNP, commands are allowed or not by what the RMP says.  It must not
  * change while they are executed.
  */
-static int execute_alone(AmdPsp *s, int cmd)
+static int execute_alone(AmdPsp *s, int cmd, hwaddr addr)
 {
     AmdStoppedCpus stopped;
     int status;
 
     if (!amd_rmp_present()) {
-        return execute(s, cmd);
+        return execute(s, cmd, addr);
     }
     amd_stop_cpus(&stopped);
-    status = execute(s, cmd);
+    status = execute(s, cmd, addr);
     amd_resume_cpus(&stopped);
     return status;
 }
@@ -619,11 +630,35 @@ static uint64_t amd_psp_read(void *opaque, hwaddr addr, unsigned size)
     }
 }
 
+/*
+ * While a command is executed the BQL is dropped, and other CPUs can access the
+ * registers.  There is one command at a time: until it is done, another one is
+ * ignored.
+ */
+static void start_command(AmdPsp *s, uint32_t val)
+{
+    hwaddr addr = (uint64_t)s->addr_hi << 32 | s->addr_lo;
+    int cmd = extract32(val, 16, 11), status;
+
+    if (s->busy) {
+        return;
+    }
+    s->busy = true;
+    s->cmdresp = 0;
+    status = execute_alone(s, cmd, addr);
+    trace_amd_psp_command(cmd, status);
+    s->cmdresp = CMDRESP_DONE | status;
+    s->busy = false;
+    if (val & CMDRESP_INTERRUPT) {
+        s->intsts |= INTSTS_CMD;
+        update_irq(s);
+    }
+}
+
 static void amd_psp_write(void *opaque, hwaddr addr, uint64_t val,
                           unsigned size)
 {
     AmdPsp *s = opaque;
-    int cmd, status;
 
     switch (addr) {
     case REG_INTEN:
@@ -643,14 +678,7 @@ static void amd_psp_write(void *opaque, hwaddr addr, uint64_t val,
         s->addr_hi = val;
         break;
     case REG_CMDRESP:
-        cmd = extract32(val, 16, 11);
-        status = execute_alone(s, cmd);
-        trace_amd_psp_command(cmd, status);
-        s->cmdresp = CMDRESP_DONE | status;
-        if (val & CMDRESP_INTERRUPT) {
-            s->intsts |= INTSTS_CMD;
-            update_irq(s);
-        }
+        start_command(s, val);
         break;
     }
 }
@@ -685,16 +713,19 @@ static void amd_psp_realize(PCIDevice *pci, Error **errp)
     if (msi_init(pci, 0, 1, true, false, errp)) {
         return;
     }
-    s->snp = amd_psp_snp_new();
+    s->snp = amd_psp_snp_new(s->secret, s->id);
     psp_keys_realize(s);
     if (fw_cfg) {
         /* AMD's are on its web site. */
         root = g_new(PspAmdCerts, 1);
         psp_root_certs(root);
         fw_cfg_add_file(fw_cfg, ROOT_FILE, root, sizeof(*root));
+        amd_psp_snp_add_files(s->snp, fw_cfg);
     }
     memory_region_init_io(&s->mmio, OBJECT(s), &amd_psp_ops, s, TYPE_AMD_PSP,
                           1 * MiB);
+    /* start_command() knows that it may be interrupted. */
+    s->mmio.disable_reentrancy_guard = true;
     pci_register_bar(pci, 2, PCI_BASE_ADDRESS_SPACE_MEMORY, &s->mmio);
 }
 
@@ -702,6 +733,7 @@ static void amd_psp_reset(DeviceState *dev)
 {
     AmdPsp *s = AMD_PSP(dev);
 
+    uninitialize(s);
     s->inten = s->intsts = s->cmdresp = s->addr_lo = s->addr_hi = 0;
     s->nv_addr = 0;
     amd_psp_snp_reset(s->snp);
@@ -709,6 +741,8 @@ static void amd_psp_reset(DeviceState *dev)
 
 static const Property amd_psp_properties[] = {
     DEFINE_PROP_STRING("seed", AmdPsp, seed),
+    DEFINE_PROP_UINT32("x-fail-rate", AmdPsp, fail_rate, 0),
+    DEFINE_PROP_UINT64("x-fail-seed", AmdPsp, fail_seed, 0),
 };
 
 static void amd_psp_class_init(ObjectClass *klass, void *data)

@@ -63,6 +63,7 @@ struct AmdPsp {
     MemoryRegion mmio;
 
     uint32_t inten, intsts, cmdresp, addr_lo, addr_hi;
+    bool busy;              /* executing a command */
 
     bool initialized;
     bool es;                /* INIT has enabled guests with SEV-ES */
@@ -77,6 +78,10 @@ struct AmdPsp {
     PspKeys keys;
     hwaddr nv_addr;         /* where the host keeps them, 0: nowhere */
     struct AmdPspSnp *snp;
+
+    /* One command of so many fails, 0: none */
+    uint32_t fail_rate;
+    uint64_t fail_seed;
 };
 
 static inline int nr_guests(AmdPsp *s)
@@ -101,6 +106,9 @@ static inline int platform_state(AmdPsp *s)
 int psp_output(hwaddr addr, uint8_t *len, const void *data, uint32_t size);
 /* Read what the host gives as that, and nothing else. */
 int psp_input(hwaddr addr, uint32_t len, void *data, uint32_t size);
+
+/* What a command is to fail with, though it need not: mostly SUCCESS */
+int psp_fail(AmdPsp *s, int cmd);
 
 /* Keys of the platform: of its chip at realize, all others at INIT. */
 void psp_keys_realize(AmdPsp *s);

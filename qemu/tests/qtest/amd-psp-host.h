@@ -155,4 +155,7 @@ void fill(uint8_t *data, size_t len);
 /* amd-psp-guest-test.c */
 void add_guest_tests(void);
 
+/* amd-psp-x509-test.c */
+void add_x509_tests(void);
+
 #endif

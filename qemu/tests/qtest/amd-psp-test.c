@@ -313,6 +313,7 @@ int main(int argc, char **argv)
     qtest_add_func("/amd-psp/certificates", test_certificates);
     qtest_add_func("/amd-psp/ownership", test_ownership);
     qtest_add_func("/amd-psp/file", test_file);
+    add_x509_tests();
     add_guest_tests();
     qtest_add_func("/amd-psp/noise", test_noise);
     ret = g_test_run();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory encryption of AMD's processors, for TCG
+ * Memory encryption of AMD's processors, and Intel's, for TCG
  *
  * On hardware, memory holds ciphertext, and the memory controller encrypts and
  * decrypts each access with the key of an ASID, or not at all.  Here each page
@@ -9,7 +9,10 @@
  * read with the key that it was written with has its content, and with any
  * other key, or with none, it has something else.
  *
- * Source: APM volume 2, 7.10 and 15.34.
+ * Intel's key ids do the same, for TDX: an ASID is a key id then.
+ *
+ * Source: APM volume 2, 7.10 and 15.34; Intel, Multi-Key Total Memory
+ * Encryption (336907).
  */
 #ifndef HW_I386_AMD_MEM_ENC_H
 #define HW_I386_AMD_MEM_ENC_H
@@ -60,6 +63,9 @@ bool amd_mem_enc_needs_wbinvd(void);
 
 bool amd_mem_enc_is_ram(hwaddr pa, size_t len);
 
+/* The number of the page in RAM, or -1: it is none. */
+ssize_t amd_mem_enc_ram_page(hwaddr pa);
+
 /*
  * Stop all CPUs but this one, which may be executing or not.  The BQL is
  * dropped meanwhile.  If it is no CPU that asks but the main loop, e.g. for a
@@ -72,12 +78,15 @@ typedef struct AmdStoppedCpus {
 void amd_stop_cpus(AmdStoppedCpus *stopped);
 void amd_resume_cpus(const AmdStoppedCpus *stopped);
 
-/* With all other CPUs stopped. */
+/* With all other CPUs stopped: what may be accessed has changed. */
 void amd_flush_tlbs(void);
 
 /*
  * How often that was done.  A CPU that leaves its execution loop, if only to
- * stop the others, may find its TLB flushed when it is back.
+ * stop the others, may find its TLB flushed when it is back.  A change of a
+ * page's view does not count: it changes no translation, and a CPU that walks
+ * page tables makes two of them, again and again, if it accesses a page both
+ * as a page table and without the guest's key.
  */
 extern unsigned amd_nr_tlb_flushes;
 

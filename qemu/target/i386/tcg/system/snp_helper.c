@@ -11,6 +11,7 @@
 #include "exec/cpu_ldst.h"
 #include "exec/cputlb.h"
 #include "exec/helper-proto.h"
+#include "hw/i386/amd-fail.h"
 #include "hw/i386/amd-mem-enc.h"
 #include "hw/i386/amd-rmp.h"
 #include "tcg/helper-tcg.h"
@@ -301,6 +302,22 @@ static void set_result(CPUX86State *env, uint32_t result, bool carry)
     CC_OP = CC_OP_EFLAGS;
 }
 
+/*
+ * What can happen though the hypervisor has made no mistake: another processor
+ * has the entry, or one that is among the same 2 MiB.
+ */
+static uint32_t fail_at_random(CPUX86State *env, uint32_t other)
+{
+    X86CPU *cpu = env_archcpu(env);
+    uint32_t choice;
+
+    if (!amd_fail(cpu->rmp_fail_rate, &cpu->rmp_fail_seed,
+                  CPU(cpu)->cpu_index, &choice)) {
+        return SUCCESS;
+    }
+    return choice % 2 ? FAIL_INUSE : other;
+}
+
 static uint32_t check_2m(AmdRmpEntry *entry)
 {
     if (!(entry->state & RMP_2M) && amd_rmp_any_assigned(entry)) {
@@ -395,12 +412,15 @@ void helper_rmpupdate(CPUX86State *env, target_ulong operand)
     gpa = cpu_ldq_data_ra(env, operand, GETPC());
     flags = cpu_ldq_data_ra(env, operand + 8, GETPC());
 
-    amd_stop_cpus(&stopped);
-    result = rmpupdate(env, pa, gpa, flags);
+    result = fail_at_random(env, FAIL_OVERLAP);
     if (result == SUCCESS) {
-        amd_flush_tlbs();
+        amd_stop_cpus(&stopped);
+        result = rmpupdate(env, pa, gpa, flags);
+        if (result == SUCCESS) {
+            amd_flush_tlbs();
+        }
+        amd_resume_cpus(&stopped);
     }
-    amd_resume_cpus(&stopped);
     set_result(env, result, false);
 }
 
@@ -414,12 +434,15 @@ void helper_psmash(CPUX86State *env)
         set_result(env, FAIL_PERMISSION, false);
         return;
     }
-    amd_stop_cpus(&stopped);
-    result = psmash(env, env->regs[R_EAX]);
+    result = fail_at_random(env, FAIL_INUSE);
     if (result == SUCCESS) {
-        amd_flush_tlbs();
+        amd_stop_cpus(&stopped);
+        result = psmash(env, env->regs[R_EAX]);
+        if (result == SUCCESS) {
+            amd_flush_tlbs();
+        }
+        amd_resume_cpus(&stopped);
     }
-    amd_resume_cpus(&stopped);
     set_result(env, result, false);
 }
 

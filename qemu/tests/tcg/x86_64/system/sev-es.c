@@ -22,6 +22,7 @@
 #define EFER_SCE                1
 
 /* Of the VMCB */
+#define INTERCEPT_EXCEPTIONS    0x008
 #define INTERCEPT_3             0x00c
 #define INTERCEPT_4             0x010
 #define INTERCEPT_CPUID         (1u << 18)
@@ -355,6 +356,8 @@ static void make_vmcb(uint32_t asid)
 {
     fill(vmcb, 0, PAGE);
     fill(vmcb + SAVE, 0xaa, 0x298);
+    /* #VC is for the guest, whatever the hypervisor says. */
+    set32(vmcb, INTERCEPT_EXCEPTIONS, 1u << 29);
     set32(vmcb, INTERCEPT_3, INTERCEPT_CPUID | INTERCEPT_HLT);
     set32(vmcb, INTERCEPT_4, INTERCEPT_VMRUN | INTERCEPT_VMMCALL |
           TRAP_EFER | TRAP_CR4);

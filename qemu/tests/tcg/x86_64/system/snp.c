@@ -187,6 +187,8 @@ static void test_svm(void)
     expect("VMSAVE to a guest", last_fault(), GP);
     vmsave(R3);
     expect("VMSAVE", last_fault(), NO_FAULT);
+    vmsave(PSP_BAR);
+    expect("VMSAVE to a device", last_fault(), NO_FAULT);
     wrmsr(MSR_HSAVE, 0);
 }
 
