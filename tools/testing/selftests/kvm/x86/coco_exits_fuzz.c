@@ -47,6 +47,9 @@ struct machine {
 	struct kvm_vm *vm;
 	struct kvm_vcpu *vcpu;
 	struct todo *todo;
+	/* A TD does nothing but calls. */
+	struct todo td_todo;
+	struct call *call;
 	u64 *nr_nmis;
 	bool vm_closed;
 	bool vcpu_closed;
@@ -125,8 +128,16 @@ static struct {
 
 static int run_vcpu(void)
 {
+	u32 reason;
+
 	__atomic_fetch_add(&report->nr_exits, 1, __ATOMIC_RELAXED);
-	return __vcpu_run(machine->vcpu) ? -errno : machine->vcpu->run->exit_reason;
+	if (__vcpu_run(machine->vcpu))
+		return -errno;
+	reason = machine->vcpu->run->exit_reason;
+	/* A TD has another port to say what went wrong. */
+	if (reason == KVM_EXIT_IO && in_td() && !td_is_ready(machine->vcpu))
+		return KVM_EXIT_EXCEPTION;
+	return reason;
 }
 
 /* Whatever the exit is, these are where userspace answers. */
@@ -158,7 +169,10 @@ static void write_answer(u32 reason, u64 ret, u64 done)
 	}
 }
 
-/* Neither immediate_exit nor what makes KVM load registers from kvm_run. */
+/*
+ * Neither immediate_exit nor what makes KVM load registers from kvm_run.  A TD has its
+ * interrupt controllers split, so that KVM_RUN would return to ask for an interrupt.
+ */
 static void scribble(u64 seed)
 {
 	struct kvm_run *run = machine->vcpu->run;
@@ -172,6 +186,8 @@ static void scribble(u64 seed)
 		seed += 0x9e3779b97f4a7c15ull;
 		WRITE_ONCE(((u64 *)run)[i], fuzz_mix(seed));
 		run->immediate_exit = immediate_exit;
+		if (in_td())
+			WRITE_ONCE(run->request_interrupt_window, 0);
 	}
 }
 
@@ -239,6 +255,7 @@ static void init_model(struct model *m, const struct fuzz_case *c)
 {
 	*m = (struct model) {
 		.vm_type = fuzz_vm_types[c->vm_type],
+		.shared_bit = fuzz_shared_bits[c->vm_type],
 		.maxphyaddr = c->maxphyaddr,
 		.has_hypercall_exits = c->has_hypercall_exits,
 		.has_msr = c->has_msr,
@@ -256,8 +273,40 @@ static void use_machine(int i)
 	machine->vm = create_vm(machine->model.vm_type, 0);
 	if (machine->model.has_hypercall_exits)
 		vm_enable_cap(machine->vm, KVM_CAP_EXIT_HYPERCALL, BIT(KVM_HC_MAP_GPA_RANGE));
+	if (in_td())
+		return;
 	vm_install_exception_handler(machine->vm, NMI_VECTOR, count_nmi);
 	machine->nr_nmis = addr_gva2hva(machine->vm, (gva_t)&nmi_count);
+}
+
+static struct kvm_vcpu *add_td_vcpu(void)
+{
+	struct kvm_vcpu *vcpu = vm_tdx_vcpu_add(machine->vm, 0);
+
+	vcpu_set_cpuid_property(vcpu, X86_PROPERTY_MAX_PHY_ADDR, machine->model.maxphyaddr);
+	vm_tdx_finalize(machine->vm);
+
+	machine->todo = &machine->td_todo;
+	machine->call = (struct call *)vcpu_tdx_area(vcpu)->calls;
+	machine->nr_nmis = &vcpu_tdx_area(vcpu)->nr_events;
+	return vcpu;
+}
+
+static struct kvm_vcpu *add_plain_vcpu(void)
+{
+	struct kvm_vcpu *vcpu = vm_vcpu_add(machine->vm, 0, fuzz_guest_code);
+	gva_t gva = vm_alloc_page(machine->vm);
+
+	vcpu_set_cpuid_property(vcpu, X86_PROPERTY_MAX_PHY_ADDR, machine->model.maxphyaddr);
+	if (machine->model.has_msr)
+		vcpu_set_cpuid_feature(vcpu, X86_FEATURE_KVM_MIGRATION_CONTROL);
+	else
+		vcpu_clear_cpuid_feature(vcpu, X86_FEATURE_KVM_MIGRATION_CONTROL);
+
+	machine->todo = addr_gva2hva(machine->vm, gva);
+	machine->call = &machine->todo->call;
+	vcpu_args_set(vcpu, 1, gva);
+	return vcpu;
 }
 
 static bool add_fuzz_vcpu(void)
@@ -266,24 +315,12 @@ static bool add_fuzz_vcpu(void)
 		struct kvm_signal_mask mask;
 		u64 sigset;
 	} __packed in_kvm = { .mask.len = sizeof(in_kvm.sigset) };
-	struct kvm_vcpu *vcpu;
-	gva_t gva;
 	int ret;
 
 	if (machine->vcpu)
 		return true;
-	vcpu = vm_vcpu_add(machine->vm, 0, fuzz_guest_code);
-	vcpu_set_cpuid_property(vcpu, X86_PROPERTY_MAX_PHY_ADDR, machine->model.maxphyaddr);
-	if (machine->model.has_msr)
-		vcpu_set_cpuid_feature(vcpu, X86_FEATURE_KVM_MIGRATION_CONTROL);
-	else
-		vcpu_clear_cpuid_feature(vcpu, X86_FEATURE_KVM_MIGRATION_CONTROL);
-	vcpu_ioctl(vcpu, KVM_SET_SIGNAL_MASK, &in_kvm.mask);
-
-	gva = vm_alloc_page(machine->vm);
-	machine->todo = addr_gva2hva(machine->vm, gva);
-	vcpu_args_set(vcpu, 1, gva);
-	machine->vcpu = vcpu;
+	machine->vcpu = in_td() ? add_td_vcpu() : add_plain_vcpu();
+	vcpu_ioctl(machine->vcpu, KVM_SET_SIGNAL_MASK, &in_kvm.mask);
 	machine->model.has_vcpu = true;
 	ret = run_vcpu();
 	return ret == KVM_EXIT_IO || fail("the guest did not start, but %d", ret);
@@ -354,7 +391,7 @@ static bool expect_same_regs(const struct kvm_regs *got, const struct kvm_regs *
 /* What the guest found after what it did last. */
 static bool expect_results(const struct model *m)
 {
-	struct kvm_regs got = machine->todo->call.out, want = m->regs;
+	struct kvm_regs got = machine->call->out, want = m->regs;
 
 	if (m->op != MODEL_HYPERCALL) {
 		if (machine->todo->vector != m->vector)
@@ -368,7 +405,7 @@ static bool expect_results(const struct model *m)
 	}
 	if (!got.rip)
 		return fail("the instruction after the hypercall is skipped, too");
-	want.rsp = machine->todo->call.in.rsp;
+	want.rsp = machine->call->in.rsp;
 	got.rip = want.rip;
 	return expect_same_regs(&got, &want);
 }
@@ -429,38 +466,83 @@ static bool run_and_compare(enum step_type how, u64 ret, u64 done)
 	return expect_outcome(m, got, want, true);
 }
 
-static bool do_guest_step(const struct step *step)
+/*
+ * A TD makes hypercalls with other registers, and writes and reads the MSR by TDVMCALLs.
+ * Leaves that stand for an instruction and hypercalls that exist are not what this is
+ * about, and become others.
+ */
+static enum model_op make_td_regs(const struct step *step, struct kvm_regs *regs)
 {
-	static const enum model_op ops[NR_GUEST_STEPS] = {
-		[STEP_WR] = MODEL_WRMSR, [STEP_RD] = MODEL_RDMSR,
-	};
-	struct kvm_regs regs = new_regs(step->args[0]);
-	struct todo *todo = machine->todo;
+	switch (step->type) {
+	case STEP_MAP:
+		regs->r10 = KVM_HC_MAP_GPA_RANGE;
+		regs->r11 = step->args[0];
+		regs->r12 = step->args[1];
+		regs->r13 = step->args[2];
+		break;
+	case STEP_TD:
+		if (regs->r11 < 64)
+			regs->r11 += 64;
+		regs->r12 = step->args[1];
+		regs->r13 = step->args[2];
+		regs->r10 = step->args[3];
+		if (regs->r10 && regs->r10 < 16)
+			regs->r10 += 16;
+		break;
+	case STEP_HC:
+		regs->r10 = step->args[0];
+		break;
+	case STEP_WR:
+		regs->r11 = MODEL_TD_WRMSR;
+		regs->r12 = MSR_KVM_MIGRATION_CONTROL;
+		regs->r13 = step->args[0];
+		break;
+	default:
+		regs->r11 = MODEL_TD_RDMSR;
+		regs->r12 = MSR_KVM_MIGRATION_CONTROL;
+	}
+	return MODEL_HYPERCALL;
+}
+
+static enum model_op make_regs(const struct step *step, struct kvm_regs *regs)
+{
+	*regs = new_regs(step->args[0]);
+	if (in_td())
+		return make_td_regs(step, regs);
 
 	switch (step->type) {
 	case STEP_MAP:
-		regs.rax = KVM_HC_MAP_GPA_RANGE;
-		regs.rbx = step->args[0];
-		regs.rcx = step->args[1];
-		regs.rdx = step->args[2];
-		break;
+		regs->rax = KVM_HC_MAP_GPA_RANGE;
+		regs->rbx = step->args[0];
+		regs->rcx = step->args[1];
+		regs->rdx = step->args[2];
+		return MODEL_HYPERCALL;
 	case STEP_TD:
-		regs.r12 = step->args[1];
-		regs.r13 = step->args[2];
-		regs.r10 = step->args[3];
-		break;
+		regs->r12 = step->args[1];
+		regs->r13 = step->args[2];
+		regs->r10 = step->args[3];
+		return MODEL_HYPERCALL;
 	case STEP_HC:
-		regs.rax = step->args[0];
-		break;
+		regs->rax = step->args[0];
+		return MODEL_HYPERCALL;
+	case STEP_WR:
+		return MODEL_WRMSR;
 	default:
-		break;
+		return MODEL_RDMSR;
 	}
-	todo->op = ops[step->type];
+}
+
+static bool do_guest_step(const struct step *step)
+{
+	struct todo *todo = machine->todo;
+	struct kvm_regs regs;
+
+	todo->op = make_regs(step, &regs);
 	todo->value = step->args[0];
 	todo->vector = -1ull;
-	todo->call.in = regs;
-	memset(&todo->call.out, 0xcc, sizeof(todo->call.out));
-	model_start(&machine->model, ops[step->type], &regs, step->args[0]);
+	machine->call->in = regs;
+	memset(&machine->call->out, 0xcc, sizeof(machine->call->out));
+	model_start(&machine->model, todo->op, &regs, step->args[0]);
 	return run_and_compare(STEP_RUN, 0, 0);
 }
 
@@ -609,21 +691,20 @@ static bool do_msr(u64 value)
 
 static void chaos_request(int i)
 {
-	struct todo *todo = machine->todo;
-	struct kvm_regs regs = new_regs(MODEL_GET_TD_VM_CALL_INFO + i % 5);
-
 	/* A range that no other step has. */
-	if (i & 1) {
-		regs.rax = KVM_HC_MAP_GPA_RANGE;
-		regs.rbx = 0x7777000;
-		regs.rcx = 0x333;
-		regs.rdx = 1;
-	}
-	regs.r12 = MODEL_SHARED_BIT | 0x7777000;
-	regs.r13 = 0x333000;
-	todo->op = i % 7 ? MODEL_HYPERCALL : MODEL_WRMSR;
-	todo->value = i / 7 & 1;
-	todo->call.in = regs;
+	struct step step = { STEP_MAP, { 0x7777000, 0x333, 1 } };
+	struct kvm_regs regs;
+
+	if (!(i % 7))
+		step = (struct step) { STEP_WR, { i / 7 & 1 } };
+	else if (!(i & 1))
+		step = (struct step) {
+			STEP_TD,
+			{ MODEL_GET_TD_VM_CALL_INFO + i % 5, SHARED | 0x7777000, 0x333000 },
+		};
+	machine->todo->op = make_regs(&step, &regs);
+	machine->todo->value = step.args[0];
+	machine->call->in = regs;
 }
 
 /* Neither the guest nor userspace knows what it does: KVM has to survive it. */
@@ -674,7 +755,7 @@ static bool do_chaos(u64 flags, u64 nr_runs)
 	}
 	if (ret != KVM_EXIT_IO)
 		return fail("the guest does not come back after chaos, but %d", ret);
-	if (_vcpu_set_msr(machine->vcpu, MSR_KVM_MIGRATION_CONTROL, 0) != 1)
+	if (!in_td() && _vcpu_set_msr(machine->vcpu, MSR_KVM_MIGRATION_CONTROL, 0) != 1)
 		return fail("KVM_SET_MSRS after chaos");
 	m->nr_nmis += m->nmi_pending;
 	m->nmi_pending = false;
@@ -682,7 +763,10 @@ static bool do_chaos(u64 flags, u64 nr_runs)
 	return true;
 }
 
-/* Steps that have no sense where they are do nothing, so that any can be left out. */
+/*
+ * Steps that have no sense where they are do nothing, so that any can be left out.  In a
+ * TD, they are those that read or write what userspace has no access to.
+ */
 static bool do_step(const struct step *step)
 {
 	struct model *m = &machine->model;
@@ -725,10 +809,10 @@ static bool do_step(const struct step *step)
 		do_scribble(step->args[0]);
 		return true;
 	case STEP_REGS:
-		return !asks_hypercall || do_regs(step->args[0]);
+		return !asks_hypercall || in_td() || do_regs(step->args[0]);
 	case STEP_MOVE:
 		/* KVM_EXIT_HYPERCALL of a hypercall has always ignored RIP. */
-		if (asks_hypercall && !m->is_moved &&
+		if (asks_hypercall && !m->is_moved && !in_td() &&
 		    (m->reason != KVM_EXIT_HYPERCALL || m->is_tdvmcall))
 			do_move();
 		return true;
@@ -738,7 +822,7 @@ static bool do_step(const struct step *step)
 		m->nmi_pending = true;
 		return true;
 	case STEP_MSR:
-		return do_msr(step->args[0]);
+		return in_td() || do_msr(step->args[0]);
 	case STEP_CLOSE:
 		if (!machine->vm_closed)
 			close_machine(false);
@@ -767,6 +851,7 @@ static bool run_case(const struct fuzz_case *c)
 
 	report->what[0] = 0;
 	running = c;
+	transport = &transports[fuzz_vm_types[c->vm_type] == KVM_X86_TDX_VM];
 	use_machine(0);
 	for (i = 0; i < c->nr_steps && ok; i++) {
 		report->step = i;
@@ -1010,7 +1095,7 @@ static void help_and_exit(const char *name)
 	       "       [-c file] [-r] [-x case] [-k]\n", name);
 	printf(" -s: seed (default: SEED of the environment, or the time)\n");
 	printf(" -f: one fuzzer only, guest or user\n");
-	printf(" -v: one type of VM only, sw, default or sev\n");
+	printf(" -v: one type of VM only, sw, default or td\n");
 	printf(" -n: one case only, by its number\n");
 	printf(" -e: end after that many exits in all (default: %d)\n", DEFAULT_EXITS);
 	printf(" -t: end after that many seconds in all\n");
@@ -1027,7 +1112,7 @@ int main(int argc, char *argv[])
 	int opt, i, nr_work = 0, nr_tests = 0, only_fuzzer = -1, only_type = -1;
 	u64 seed = env && *env ? strtoull(env, NULL, 0) : time(NULL);
 	u64 nr_exits = DEFAULT_EXITS, seconds = 0;
-	struct work works[NR_FUZZERS * ARRAY_SIZE(fuzz_vm_types)];
+	struct work works[NR_FUZZERS * NR_FUZZ_VMS];
 	bool corpus_only = false, has_nr = false;
 	char *text = NULL;
 	u64 nr = 0;

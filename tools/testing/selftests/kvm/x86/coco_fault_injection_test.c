@@ -48,6 +48,12 @@
 #define MAX_RUNS	8
 #define MAX_VCPUS	256
 
+/* GHCI specification */
+#define TDVMCALL_MAP_GPA		0x10001
+#define TDVMCALL_GET_QUOTE		0x10002
+#define TDVMCALL_FATAL_ERROR		0x10003
+#define TDVMCALL_SETUP_EVENT_NOTIFY	0x10004
+
 #define GPA		SZ_4G
 #define NR_PAGES	1200
 
@@ -150,6 +156,9 @@ static const struct request *request;
 static struct kvm_vm *vm;
 static struct kvm_vcpu *vcpu;
 static struct todo *todo;
+/* A TD does nothing but calls. */
+static struct todo td_todo;
+static struct call *call;
 static int memfd;
 static unsigned long vcpu_id;
 static char what[128];
@@ -289,6 +298,12 @@ static int nr_vms(void)
 	return nr;
 }
 
+/* A TD is not migrated by what it says in an MSR. */
+static u64 supported_exits(u64 exits)
+{
+	return in_td() ? exits & ~(u64)KVM_COCO_EXIT_MIGRATION_CONTROL : exits;
+}
+
 /* Requests of guests */
 
 static void guest_requests(struct todo *mine)
@@ -308,32 +323,67 @@ static int enter_guest(const struct operation *op)
 	return ioctl(vcpu->fd, KVM_RUN, NULL) ? -errno : vcpu->run->exit_reason;
 }
 
-/* A new VM, so that KVM has nothing allocated for its guest's memory. */
-static void create_guest(const struct operation *op)
+static void create_plain_vcpu(void)
 {
 	gva_t gva;
 
-	vm = create_vm(vm_type, request->exits);
-	if (!request->exits)
-		vm_enable_cap(vm, KVM_CAP_EXIT_HYPERCALL, BIT_ULL(KVM_HC_MAP_GPA_RANGE));
 	vcpu = vm_vcpu_add(vm, 0, guest_requests);
 	vcpu_set_cpuid_feature(vcpu, X86_FEATURE_KVM_MIGRATION_CONTROL);
 	gva = vm_alloc_page(vm);
 	vcpu_args_set(vcpu, 1, gva);
-
 	todo = addr_gva2hva(vm, gva);
+	call = &todo->call;
+}
+
+/* All that a TD needs before it can ask is mainline's, and is not made to fail. */
+static void create_td_vcpu(const struct operation *op)
+{
+	int ret;
+
+	vcpu = vm_tdx_vcpu_add(vm, 0);
+	vm_tdx_finalize(vm);
+	ret = enter_guest(op);
+	TEST_ASSERT(ret == KVM_EXIT_IO && td_is_ready(vcpu), "the TD does not start, but %d (%s)",
+		    ret, outcome_str(ret));
+	todo = &td_todo;
+	call = (struct call *)vcpu_tdx_area(vcpu)->calls;
+}
+
+/* A TD makes hypercalls with other registers. */
+static void make_regs(struct kvm_regs *regs)
+{
+	*regs = new_regs(request->args[0]);
+	if (request->type == TDVMCALL) {
+		regs->r12 = request->args[1];
+		regs->r13 = request->args[2];
+		if (request->args[0] == TDVMCALL_GET_QUOTE)
+			regs->r12 |= SHARED;
+	} else if (in_td()) {
+		regs->r10 = KVM_HC_MAP_GPA_RANGE;
+		regs->r12 = request->args[1];
+		regs->r13 = request->args[2];
+	} else {
+		regs->rax = KVM_HC_MAP_GPA_RANGE;
+		regs->rbx = request->args[0];
+		regs->rcx = request->args[1];
+		regs->rdx = request->args[2];
+	}
+}
+
+/* A new VM, so that KVM has nothing allocated for its guest's memory. */
+static void create_guest(const struct operation *op)
+{
+	vm = create_vm(vm_type, supported_exits(request->exits));
+	if (!request->exits)
+		vm_enable_cap(vm, KVM_CAP_EXIT_HYPERCALL, BIT_ULL(KVM_HC_MAP_GPA_RANGE));
+	if (in_td())
+		create_td_vcpu(op);
+	else
+		create_plain_vcpu();
+
 	todo->is_wrmsr = request->type == WRMSR;
 	todo->vector = -1ull;
-	todo->call.in = new_regs(request->args[0]);
-	if (request->type == TDVMCALL) {
-		todo->call.in.r12 = request->args[1];
-		todo->call.in.r13 = request->args[2];
-	} else {
-		todo->call.in.rax = KVM_HC_MAP_GPA_RANGE;
-		todo->call.in.rbx = request->args[0];
-		todo->call.in.rcx = request->args[1];
-		todo->call.in.rdx = request->args[2];
-	}
+	make_regs(&call->in);
 }
 
 /* Answer with success, and check what was asked for the @part time, from 0. */
@@ -358,6 +408,9 @@ static void answer(const struct operation *op, int part)
 	case KVM_EXIT_TDX:
 		vcpu->run->tdx.unknown.ret = 0;
 		break;
+	case KVM_EXIT_COCO_FATAL_ERROR:
+		/* It has no answer. */
+		break;
 	default:
 		expect(vcpu->run->coco_get_quote.ret == EOPNOTSUPP, "ret %u",
 		       vcpu->run->coco_get_quote.ret);
@@ -379,7 +432,7 @@ static void create_guest_and_answer(const struct operation *op)
 /* Go on until the guest has its answer, which it must once, and see which. */
 static void finish_request(const struct operation *op, int ret, bool injected)
 {
-	struct kvm_regs want = todo->call.in;
+	struct kvm_regs want = call->in;
 	int i, part = op->arg;
 
 	for (i = 0; i < MAX_RUNS && ret != KVM_EXIT_IO; i++) {
@@ -402,7 +455,8 @@ static void finish_request(const struct operation *op, int ret, bool injected)
 		    "the guest did not come back, but %d (%s)", ret, outcome_str(ret)))
 		goto out;
 	expect(part == request->nr_parts, "%d exits, not %d", part, request->nr_parts);
-	expect(todo->nr_returns == 1, "%lu answers", (unsigned long)todo->nr_returns);
+	if (!in_td())
+		expect(todo->nr_returns == 1, "%lu answers", (unsigned long)todo->nr_returns);
 	if (request->type == WRMSR) {
 		expect(!todo->vector, "vector %ld", (long)todo->vector);
 		expect(vcpu_get_msr(vcpu, MSR_KVM_MIGRATION_CONTROL) == KVM_MIGRATION_READY,
@@ -410,12 +464,12 @@ static void finish_request(const struct operation *op, int ret, bool injected)
 		goto out;
 	}
 	want.rax = 0;
-	if (request->type == TDVMCALL)
+	if (request->type == TDVMCALL || in_td())
 		want.r10 = 0;
-	want.rsp = todo->call.in.rsp;
+	want.rsp = call->in.rsp;
 	want.rip = insn_address();
-	if (expect_next_insn(&todo->call))
-		expect_regs(&todo->call.out, &want);
+	if (expect_next_insn(call))
+		expect_regs(&call->out, &want);
 out:
 	kvm_vm_free(vm);
 }
@@ -439,7 +493,7 @@ static void begin_vm(const struct operation *op)
 {
 	struct vm_shape shape = { .mode = VM_MODE_DEFAULT, .type = vm_type };
 
-	vm = ____vm_create(shape);
+	vm = in_td() ? vm_tdx_create(transport->gpaw) : ____vm_create(shape);
 	vcpu_id = 0;
 }
 
@@ -476,7 +530,7 @@ static void close_vcpu(const struct operation *op, int ret, bool injected)
 
 static int enable_exits(const struct operation *op)
 {
-	return __vm_enable_cap(vm, KVM_CAP_COCO_EXITS, op->arg) ? -errno : 0;
+	return __vm_enable_cap(vm, KVM_CAP_COCO_EXITS, supported_exits(op->arg)) ? -errno : 0;
 }
 
 static int create_memfd(const struct operation *op)
@@ -652,13 +706,9 @@ static void end_modules(const struct operation *op)
 	kvm_fd = open_kvm_dev_path_or_exit();
 }
 
-/* GHCI specification */
-#define TDVMCALL_MAP_GPA		0x10001
-#define TDVMCALL_GET_QUOTE		0x10002
-#define TDVMCALL_FATAL_ERROR		0x10003
-#define TDVMCALL_SETUP_EVENT_NOTIFY	0x10004
-
-#define TD		BIT(KVM_X86_SW_PROTECTED_VM)
+#define SW		BIT(KVM_X86_SW_PROTECTED_VM)
+#define TD		(SW | BIT(KVM_X86_TDX_VM))
+#define NOT_TDX		(BIT(KVM_X86_DEFAULT_VM) | SW)
 #define ANY_VM		(BIT(KVM_X86_DEFAULT_VM) | TD)
 #define ANY_EXITS	(KVM_COCO_EXIT_MAP_GPA_RANGE | KVM_COCO_EXIT_MIGRATION_CONTROL)
 #define TD_EXITS	(ANY_EXITS | KVM_COCO_EXIT_GET_QUOTE | \
@@ -673,12 +723,12 @@ static const struct request requests[] = {
 	  { GPA, NR_PAGES, KVM_MAP_GPA_RANGE_ENCRYPTED }, KVM_EXIT_COCO_MAP_GPA_RANGE, 1, true },
 	{ "KVM_EXIT_COCO_MAP_GPA_RANGE in two parts", ANY_VM, HYPERCALL, ANY_EXITS,
 	  { GPA, NR_PAGES, KVM_MAP_GPA_RANGE_ENCRYPTED }, KVM_EXIT_COCO_MAP_GPA_RANGE, 2 },
-	{ "KVM_EXIT_COCO_MIGRATION_CONTROL", ANY_VM, WRMSR, ANY_EXITS,
+	{ "KVM_EXIT_COCO_MIGRATION_CONTROL", NOT_TDX, WRMSR, ANY_EXITS,
 	  {}, KVM_EXIT_COCO_MIGRATION_CONTROL, 1 },
 	{ "KVM_EXIT_TDX", TD, TDVMCALL, 0,
-	  { TDVMCALL_GET_QUOTE, SHARED | GPA, SIZE }, KVM_EXIT_TDX, 1 },
+	  { TDVMCALL_GET_QUOTE, GPA, SIZE }, KVM_EXIT_TDX, 1 },
 	{ "GetQuote", TD, TDVMCALL, TD_EXITS,
-	  { TDVMCALL_GET_QUOTE, SHARED | GPA, SIZE }, KVM_EXIT_COCO_GET_QUOTE, 1, true },
+	  { TDVMCALL_GET_QUOTE, GPA, SIZE }, KVM_EXIT_COCO_GET_QUOTE, 1, true },
 	{ "SetupEventNotifyInterrupt", TD, TDVMCALL, TD_EXITS,
 	  { TDVMCALL_SETUP_EVENT_NOTIFY, 0x51 }, KVM_EXIT_COCO_SETUP_EVENT_NOTIFY, 1 },
 	{ "ReportFatalError", TD, TDVMCALL, TD_EXITS,
@@ -714,32 +764,32 @@ static const struct operation loading = {
 };
 
 static const struct operation operations[] = {
-	{ .name = "KVM_CREATE_VCPU", .vm_types = ANY_VM,
+	{ .name = "KVM_CREATE_VCPU", .vm_types = NOT_TDX,
 	  .begin = begin_vm_irqchip, .run = create_vcpu, .finish = close_vcpu, .end = end_vm },
 	{ .name = "KVM_CAP_COCO_EXITS", .vm_types = ANY_VM, .arg = ANY_EXITS,
 	  .begin = begin_vm, .run = enable_exits, .end = end_vm },
 	{ .name = "KVM_CAP_COCO_EXITS with TDVMCALLs", .vm_types = TD, .arg = TD_EXITS,
 	  .begin = begin_vm, .run = enable_exits, .end = end_vm },
-	{ .name = "KVM_SET_MSRS", .vm_types = ANY_VM, .arg = KVM_MIGRATION_READY,
+	{ .name = "KVM_SET_MSRS", .vm_types = NOT_TDX, .arg = KVM_MIGRATION_READY,
 	  .begin = begin_msr, .prepare = prepare_msr,
 	  .run = set_msr, .finish = finish_set_msr, .end = end_vm },
-	{ .name = "KVM_GET_MSRS", .vm_types = ANY_VM,
+	{ .name = "KVM_GET_MSRS", .vm_types = NOT_TDX,
 	  .begin = begin_msr, .prepare = prepare_msr,
 	  .run = get_msr, .finish = finish_get_msr, .end = end_vm },
-	{ .name = "KVM_CREATE_GUEST_MEMFD", .vm_types = TD,
+	{ .name = "KVM_CREATE_GUEST_MEMFD", .vm_types = SW,
 	  .begin = begin_vm, .run = create_memfd, .finish = close_fd, .end = end_vm },
-	{ .name = "KVM_SET_USER_MEMORY_REGION2", .vm_types = TD,
+	{ .name = "KVM_SET_USER_MEMORY_REGION2", .vm_types = SW,
 	  .begin = begin_memfd, .run = add_region, .finish = delete_region, .end = end_memfd },
-	{ .name = "KVM_SET_MEMORY_ATTRIBUTES, private", .vm_types = TD, .arg = PRIVATE,
+	{ .name = "KVM_SET_MEMORY_ATTRIBUTES, private", .vm_types = SW, .arg = PRIVATE,
 	  .begin = begin_region, .prepare = set_other_attributes,
 	  .run = set_op_attributes, .end = end_memfd },
-	{ .name = "KVM_SET_MEMORY_ATTRIBUTES, shared", .vm_types = TD,
+	{ .name = "KVM_SET_MEMORY_ATTRIBUTES, shared", .vm_types = SW,
 	  .begin = begin_region, .prepare = set_other_attributes,
 	  .run = set_op_attributes, .end = end_memfd },
-	{ .name = "fallocate() of a guest_memfd", .vm_types = TD,
+	{ .name = "fallocate() of a guest_memfd", .vm_types = SW,
 	  .begin = begin_region, .prepare = prepare_allocate,
 	  .run = allocate, .end = end_memfd },
-	{ .name = "hole in a guest_memfd", .vm_types = TD,
+	{ .name = "hole in a guest_memfd", .vm_types = SW,
 	  .begin = begin_region, .prepare = prepare_punch_hole,
 	  .run = punch_hole, .end = end_memfd },
 };
@@ -822,10 +872,13 @@ static void try_all(const struct operation *op, enum injector i)
 	fflush(stdout);
 }
 
-static const char * const vm_names[] = { "default", "protected" };
+static const char * const vm_names[] = { "default", "protected", "td" };
 static const u32 vm_types[] = {
-	KVM_X86_DEFAULT_VM, KVM_X86_SW_PROTECTED_VM,
+	KVM_X86_DEFAULT_VM, KVM_X86_SW_PROTECTED_VM, KVM_X86_TDX_VM,
 };
+
+/* -v: only one of them */
+static u32 wanted_types = -1u;
 
 /* Only counted, and not tried, if @is_dry. */
 static int try_operation(const struct operation *op, const char *only, bool is_dry)
@@ -837,7 +890,8 @@ static int try_operation(const struct operation *op, const char *only, bool is_d
 
 	for (t = 0; t < ARRAY_SIZE(vm_types); t++) {
 		vm_type = vm_types[t];
-		if (!(wanted & supported & BIT(vm_type)))
+		transport = &transports[vm_type == KVM_X86_TDX_VM];
+		if (!(wanted & wanted_types & supported & BIT(vm_type)))
 			continue;
 		snprintf(what, sizeof(what), "%s: %s%s", vm_names[t],
 			 request ? request->name : "", op->name);
@@ -875,7 +929,8 @@ static int try_operations(const char *only, bool is_dry)
 
 static void help(const char *name)
 {
-	printf("usage: %s [-h] [-m kvm-amd.ko] [-s seed] [-o text]\n", name);
+	printf("usage: %s [-h] [-v VM] [-m kvm-amd.ko] [-s seed] [-o text]\n", name);
+	printf(" -v: one type of VM only: default, protected or td\n");
 	printf(" -m: load this module as well, which is loaded now, with each fault\n");
 	printf(" -s: seed of which points are tried if there are many (default: the time)\n");
 	printf(" -o: only operations whose name has this text in it\n");
@@ -885,13 +940,19 @@ static void help(const char *name)
 int main(int argc, char *argv[])
 {
 	const char *only = "";
-	int opt, nr_tests;
+	int opt, i, nr_tests;
 	enum injector k;
 	char path[128];
 
 	seed = time(NULL);
-	while ((opt = getopt(argc, argv, "hm:s:o:")) != -1) {
+	while ((opt = getopt(argc, argv, "hv:m:s:o:")) != -1) {
 		switch (opt) {
+		case 'v':
+			wanted_types = 0;
+			for (i = 0; i < ARRAY_SIZE(vm_names); i++)
+				if (!strcmp(optarg, vm_names[i]))
+					wanted_types = BIT(vm_types[i]);
+			break;
 		case 'm':
 			module_fd = open(optarg, O_RDONLY | O_CLOEXEC);
 			TEST_ASSERT(module_fd >= 0, "open(%s) failed, errno %d", optarg, errno);

@@ -17,11 +17,19 @@
  *	wait			until the VMM lets the guest go on: port 0xf5 of the
  *				VMM reads as 0 as long as it does not
  *	unload			unload the modules, the last one first
+ *	report			have the security processor report on an SNP guest, if
+ *				the kernel can ask for that
+ *	panic			end PID 1, of which the kernel dies
+ *
+ * With the argument page_tables=OFFSET it says, before each step and at the end, which
+ * pages the kernel maps without the C-bit.  That is where the kernel's page tables
+ * are, relative to its first byte.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kexec.h>
 #include <linux/reboot.h>
+#include <linux/sev-guest.h>
 #include <linux/sysinfo.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -29,6 +37,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -38,6 +47,13 @@
 
 #define PAGE_SIZE	4096
 #define MAX_MODULES	16
+
+#define PTE_PRESENT	1ul
+#define PTE_HUGE	0x80ul
+#define PTE_ADDRESS	0x000ffffffffff000ul
+
+/* The most memory that a guest has. */
+#define MAX_MEMORY	(3ul << 30)
 
 /* A multiple of the sectors of any disk. */
 #define DISK_BLOCK_SIZE	(16 * PAGE_SIZE)
@@ -54,8 +70,15 @@
 
 static int kmsg = -1;
 
+/* Physical addresses, 0: not known, and nobody wants to know of shared pages. */
+static unsigned long kernel, page_tables;
+
 static const char *loaded[MAX_MODULES];
 static int nr_loaded;
+
+/* A bit for each page. */
+static uint8_t shared[MAX_MEMORY / PAGE_SIZE / 8];
+static uint64_t c_bit;
 
 /* One write is one line of the kernel's log. */
 static void say(const char *fmt, ...)
@@ -231,6 +254,65 @@ static int crash_into_kernel(void)
 	if (err)
 		return err;
 	syscall(__NR_sched_setaffinity, 0, sizeof(cpu0), &cpu0);
+	exit(1);
+}
+
+/* SNP ABI specification, 7.3: ATTESTATION_REPORT, behind what MSG_REPORT_RSP begins with */
+struct snp_report {
+	uint32_t status;
+	uint32_t size;
+	uint8_t reserved[24];
+	uint32_t version;
+	uint32_t guest_svn;
+	uint64_t policy;
+	uint8_t ids[32];
+	uint32_t vmpl;
+	uint8_t other[28];
+	uint8_t data[64];
+	uint8_t measurement[48];
+	uint64_t host_data[4];
+};
+
+/* Whatever is asked for has to be in the report, so that nobody can repeat an old one. */
+static int get_report(void)
+{
+	static struct snp_report_resp response;
+	struct snp_report *report = (void *)response.data;
+	static struct snp_report_req request;
+	struct snp_guest_request_ioctl ioc = {
+		.msg_version = 1,
+		.req_data = (uintptr_t)&request,
+		.resp_data = (uintptr_t)&response,
+	};
+	size_t i, nr_set = 0;
+	int fd, err = 0;
+
+	fd = open("/dev/sev-guest", O_RDWR);
+	if (fd < 0) {
+		say("report: no /dev/sev-guest\n");
+		return 0;
+	}
+	for (i = 0; i < sizeof(request.user_data); i++)
+		request.user_data[i] = 3 * i + 1;
+	if (ioctl(fd, SNP_GET_REPORT, &ioc))
+		err = errno;
+	close(fd);
+	if (err)
+		return err;
+	for (i = 0; i < sizeof(report->measurement); i++)
+		nr_set += !!report->measurement[i];
+	/* A digest has a byte of 0 now and then. */
+	if (report->status || nr_set < sizeof(report->measurement) / 2 ||
+	    memcmp(report->data, request.user_data, sizeof(report->data)))
+		err = EIO;
+	say("report: policy 0x%lx, VMPL %u, host data 0x%lx 0x%lx 0x%lx 0x%lx\n", report->policy,
+	    report->vmpl, report->host_data[0], report->host_data[1], report->host_data[2],
+	    report->host_data[3]);
+	return err;
+}
+
+static int die(void)
+{
 	exit(1);
 }
 
@@ -444,8 +526,124 @@ static const struct {
 	{ "plug",	plug_memory },
 	{ "wait",	wait_for_vmm },
 	{ "unload",	unload_modules },
+	{ "report",	get_report },
+	{ "panic",	die },
 	{}
 };
+
+/* System V ABI, "Object Files": an ELF64 file of segments */
+struct elf_header {
+	uint8_t other[32];
+	uint64_t segments;		/* where they are in the file */
+	uint8_t other2[16];
+	uint16_t nr_segments;
+	uint8_t other3[6];
+};
+
+struct elf_segment {
+	uint32_t type;
+	uint32_t flags;
+	uint64_t offset;
+	uint64_t va;
+	uint64_t pa;
+	uint64_t file_size;
+	uint64_t memory_size;
+	uint64_t alignment;
+};
+
+#define ELF_LOAD	1
+
+static int read_core(int core, uint64_t offset, void *data, size_t size)
+{
+	return lseek(core, offset, SEEK_SET) < 0 || read(core, data, size) != (ssize_t)size;
+}
+
+/* Read what is at a physical address: /proc/kcore has all RAM, as segments. */
+static bool read_memory(int core, uint64_t pa, void *data, size_t size)
+{
+	static struct elf_segment segments[64];
+	static int nr_segments;
+	struct elf_header header;
+	int i;
+
+	if (!nr_segments) {
+		if (read_core(core, 0, &header, sizeof(header)) || header.nr_segments > 64 ||
+		    read_core(core, header.segments, segments,
+			      header.nr_segments * sizeof(segments[0])))
+			return false;
+		nr_segments = header.nr_segments;
+	}
+	for (i = 0; i < nr_segments; i++) {
+		if (segments[i].type == ELF_LOAD && pa >= segments[i].pa &&
+		    pa - segments[i].pa < segments[i].memory_size)
+			return !read_core(core, segments[i].offset + pa - segments[i].pa, data,
+					  size);
+	}
+	return false;
+}
+
+static void mark_shared(uint64_t pa, uint64_t size)
+{
+	uint64_t page;
+
+	for (page = pa / PAGE_SIZE; page < (pa + size) / PAGE_SIZE; page++) {
+		if (page < 8 * sizeof(shared))
+			shared[page / 8] |= 1 << page % 8;
+	}
+}
+
+/* A table that is read without the C-bit is shared memory like any other. */
+static bool walk_table(int core, uint64_t entry, int level)
+{
+	static uint64_t tables[4][PAGE_WORDS];
+	uint64_t *table = tables[level - 1], size = (uint64_t)PAGE_SIZE << 9 * (level - 1), i;
+	bool ok = true;
+
+	if (!(entry & c_bit))
+		mark_shared(entry & PTE_ADDRESS & ~c_bit, PAGE_SIZE);
+	if (!read_memory(core, entry & PTE_ADDRESS & ~c_bit, table, PAGE_SIZE))
+		return false;
+	for (i = 0; i < PAGE_WORDS; i++) {
+		if (!(table[i] & PTE_PRESENT))
+			continue;
+		if (level > 1 && !(table[i] & PTE_HUGE))
+			ok &= walk_table(core, table[i], level - 1);
+		else if (!(table[i] & c_bit))
+			mark_shared(table[i] & PTE_ADDRESS & ~(size - 1), size);
+	}
+	return ok;
+}
+
+static uint64_t read_c_bit(void)
+{
+	uint32_t eax = 0x8000001f, ebx, ecx = 0, edx;
+
+	__asm__ ("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+	return 1ul << (ebx & 0x3f);
+}
+
+/* One line for each range. */
+static void say_what_is_shared(void)
+{
+	int core = page_tables ? open("/proc/kcore", O_RDONLY) : -1;
+	uint64_t page, start;
+
+	if (!page_tables)
+		return;
+	c_bit = read_c_bit();
+	memset(shared, 0, sizeof(shared));
+	if (core < 0 || !walk_table(core, page_tables | c_bit, 4))
+		say("reading page tables failed, errno %d\n", errno);
+	close(core);
+
+	for (page = 0; page < 8 * sizeof(shared); page++) {
+		for (start = page; page < 8 * sizeof(shared) &&
+		     shared[page / 8] & 1 << page % 8; page++)
+			;
+		if (page > start)
+			say("shared 0x%lx 0x%lx\n", start * PAGE_SIZE, page * PAGE_SIZE);
+	}
+}
 
 static void take_steps(char **names)
 {
@@ -455,6 +653,7 @@ static void take_steps(char **names)
 		for (i = 0; steps[i].name; i++) {
 			if (strcmp(*names, steps[i].name))
 				continue;
+			say_what_is_shared();
 			say("step %s\n", steps[i].name);
 			err = steps[i].take();
 			if (err)
@@ -464,17 +663,26 @@ static void take_steps(char **names)
 }
 
 /* A kernel that kexec has started is not where it was linked for. */
-static void say_where_kernel_is(void)
+static void find_kernel(void)
 {
 	FILE *iomem = fopen("/proc/iomem", "r");
 	char line[128];
 
 	while (iomem && fgets(line, sizeof(line), iomem)) {
 		if (strstr(line, "Kernel code"))
-			say("kernel at 0x%lx\n", strtoul(line, NULL, 16));
+			kernel = strtoul(line, NULL, 16);
 	}
 	if (iomem)
 		fclose(iomem);
+	say("kernel at 0x%lx\n", kernel);
+}
+
+static void find_page_tables(char **args)
+{
+	for (; *args; args++) {
+		if (!strncmp(*args, "page_tables=", 12))
+			page_tables = kernel + strtoul(*args + 12, NULL, 16);
+	}
 }
 
 int main(int argc, char **argv)
@@ -482,10 +690,13 @@ int main(int argc, char **argv)
 	mount_all();
 	kmsg = open("/dev/kmsg", O_WRONLY);
 
-	say_where_kernel_is();
+	find_kernel();
+	find_page_tables(argv + 1);
+	say_what_is_shared();
 	say("%d CPUs online\n", nr_online_cpus());
 	load_modules(argv + 1);
 	take_steps(argv + 1);
+	say_what_is_shared();
 	say("done\n");
 
 	reboot(RB_AUTOBOOT);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Guests that change the encryption status of their memory: KVM_HC_MAP_GPA_RANGE of
- * default VMs and TDG.VP.VMCALL<MapGPA> of software-protected VMs, as
+ * default VMs and TDG.VP.VMCALL<MapGPA> of TDs and of software-protected VMs, as
  * KVM_EXIT_HYPERCALL and as KVM_EXIT_COCO_MAP_GPA_RANGE.
  */
 #include <pthread.h>
@@ -34,6 +34,15 @@
 #define RFLAGS_IF		BIT_ULL(9)
 #define TIMER_VECTOR		0x40
 
+/* Timers of TDs count with 25 MHz.  Long enough for a guest that is to ask meanwhile. */
+#define TD_TIMER_MS		100
+#define TD_TIMER_TICKS		(TD_TIMER_MS * 25000)
+/* A machine that was busy has the timer expire before. */
+#define MAX_TRIES		10
+
+/* Instruction.WRMSR */
+#define VMCALL_WRMSR		32
+
 #define NR_RANDOM_REQUESTS	400
 #define NR_VCPU_REQUESTS	150
 /* Pages of which the random tests change the status, at 4GiB */
@@ -53,7 +62,10 @@ enum producer {
 
 static const char * const producer_names[] = { "hypercall", "TDVMCALL" };
 
-static const u32 vm_types[] = { VM_TYPE_DEFAULT, KVM_X86_SW_PROTECTED_VM };
+static u32 vm_type_of(enum producer producer)
+{
+	return producer == TDVMCALL ? transport->vm_type : VM_TYPE_DEFAULT;
+}
 
 /* What userspace wants to get. */
 enum exits {
@@ -81,11 +93,14 @@ static void count_event(struct ex_regs *regs)
 
 static struct kvm_vm *create_map_vm(enum producer producer, enum exits exits)
 {
-	struct kvm_vm *vm = create_vm(vm_types[producer],
+	struct kvm_vm *vm = create_vm(vm_type_of(producer),
 				      exits >= OWN ? KVM_COCO_EXIT_MAP_GPA_RANGE : 0);
 
 	if (exits == LEGACY || exits == BOTH)
 		vm_enable_cap(vm, KVM_CAP_EXIT_HYPERCALL, BIT(KVM_HC_MAP_GPA_RANGE));
+	/* A TD counts them by itself. */
+	if (is_tdx_vm(vm))
+		return vm;
 	vm_install_exception_handler(vm, NMI_VECTOR, count_event);
 	vm_install_exception_handler(vm, TIMER_VECTOR, count_event);
 	return vm;
@@ -95,7 +110,7 @@ static struct guest create_guest(enum producer producer, enum exits exits)
 {
 	struct kvm_vm *vm = create_map_vm(producer, exits);
 
-	return add_vcpu(vm, 0, MAXPHYADDR);
+	return add_vcpu(vm, MAXPHYADDR);
 }
 
 static struct kvm_regs regs_of(const struct request *request)
@@ -238,10 +253,16 @@ static u64 random_below(u64 limit)
 static void test_capability(enum producer producer)
 {
 	u64 bits = KVM_COCO_EXIT_MAP_GPA_RANGE | KVM_COCO_EXIT_MIGRATION_CONTROL;
-	struct kvm_vm *vm = vm_create_barebones_type(vm_types[producer]);
+	struct kvm_vm *vm = create_vm(vm_type_of(producer), 0);
 	int caps = vm_check_cap(vm, KVM_CAP_COCO_EXITS), ret;
 
-	about("VM type %u", vm_types[producer]);
+	about("VM type %u", vm_type_of(producer));
+	/* A TD is not migrated by what it says in an MSR. */
+	if (is_tdx_vm(vm)) {
+		ret = __vm_enable_cap(vm, KVM_CAP_COCO_EXITS, bits);
+		expect(ret && errno == EINVAL, "migration control of a TD: %d", ret);
+		bits = KVM_COCO_EXIT_MAP_GPA_RANGE;
+	}
 	expect((caps & bits) == bits, "KVM_CHECK_EXTENSION: 0x%x", caps);
 	ret = __vm_enable_cap(vm, KVM_CAP_COCO_EXITS, bits);
 	expect(!ret, "errno %d", errno);
@@ -379,7 +400,7 @@ static void test_maxphyaddr(enum producer producer)
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(bits); i++) {
-		guest = add_vcpu(create_map_vm(producer, OWN), 0, bits[i]);
+		guest = add_vcpu(create_map_vm(producer, OWN), bits[i]);
 		about("MAXPHYADDR %u", bits[i]);
 		if (expect_range(&guest, ask(&guest, &request), &request, 0))
 			expect_success(&guest, answer(&guest, 0, request.size), &request);
@@ -400,7 +421,7 @@ static void test_maxphyaddr(enum producer producer)
 /* All addresses that there are, so that nothing else is wrong. */
 static void test_straddling(enum producer producer)
 {
-	static const struct request requests[] = {
+	const struct request requests[] = {
 		{ TDVMCALL, SHARED - SIZE_4K, 2 * SIZE_4K, true },
 		{ TDVMCALL, 0, 2 * SHARED, true },
 		{ TDVMCALL, SIZE_4K, SHARED, true },
@@ -409,7 +430,7 @@ static void test_straddling(enum producer producer)
 	int i;
 
 	for (exits = LEGACY; exits <= OWN; exits++) {
-		struct guest guest = add_vcpu(create_map_vm(producer, exits), 0, 52);
+		struct guest guest = add_vcpu(create_map_vm(producer, exits), 52);
 
 		for (i = 0; i < ARRAY_SIZE(requests); i++) {
 			about_request(&requests[i]);
@@ -568,8 +589,12 @@ static void test_parts(enum producer producer)
 
 static u64 events_of(struct guest *guest)
 {
-	u64 *counter = addr_gva2hva(guest->vm, (gva_t)&nr_events);
+	u64 *counter;
 
+	if (is_tdx_vm(guest->vm))
+		counter = &vcpu_tdx_area(guest->vcpu)->nr_events;
+	else
+		counter = addr_gva2hva(guest->vm, (gva_t)&nr_events);
 	return READ_ONCE(*counter);
 }
 
@@ -578,14 +603,50 @@ static void inject_nmi(struct guest *guest)
 	vcpu_ioctl(guest->vcpu, KVM_NMI, NULL);
 }
 
+static struct kvm_regs wrmsr_call(u32 msr, u64 value)
+{
+	struct kvm_regs regs = new_regs(VMCALL_WRMSR);
+
+	regs.r12 = msr;
+	regs.r13 = value;
+	return regs;
+}
+
+/* Userspace cannot write the APIC of a TD, so the guest does it before it asks. */
+static void arm_timer(struct guest *guest)
+{
+	struct td_call *calls;
+	int i, ret;
+
+	if (!is_tdx_vm(guest->vm))
+		return;
+	calls = vcpu_tdx_area(guest->vcpu)->calls;
+	calls[1].in = wrmsr_call(APIC_BASE_MSR + (APIC_SPIV >> 4), APIC_SPIV_APIC_ENABLED | 0xff);
+	calls[2].in = wrmsr_call(APIC_BASE_MSR + (APIC_TDCR >> 4), 0xb);
+	calls[3].in = wrmsr_call(APIC_BASE_MSR + (APIC_LVTT >> 4), TIMER_VECTOR);
+	calls[4].in = wrmsr_call(APIC_BASE_MSR + (APIC_TMICT >> 4), TD_TIMER_TICKS);
+	calls[0].in = calls[1].in;
+	ret = enter(guest);
+	expect(ret == KVM_EXIT_IO, "the timer is not armed, but %d (%s)", ret, outcome_str(ret));
+	for (i = 0; i <= 4; i++) {
+		expect(!calls[i].out.r10, "call %d to arm the timer: 0x%llx", i, calls[i].out.r10);
+		calls[i].in.rip = 0;
+	}
+}
+
 /* Have the timer expire before userspace answers. */
 static void expire_timer(struct guest *guest)
 {
+	struct timespec td_timer = { .tv_nsec = 2 * TD_TIMER_MS * 1000 * 1000 };
 	struct timespec ms = { .tv_nsec = 1000 * 1000 };
 	struct kvm_lapic_state lapic;
 	u32 *regs = (u32 *)lapic.regs;
 	int i;
 
+	if (is_tdx_vm(guest->vm)) {
+		nanosleep(&td_timer, NULL);
+		return;
+	}
 	vcpu_ioctl(guest->vcpu, KVM_GET_LAPIC, &lapic);
 	/* The guest does not end interrupts. */
 	memset(&regs[APIC_ISR / 4], 0, 0x80);
@@ -605,26 +666,55 @@ static void expire_timer(struct guest *guest)
 	expect(false, "the timer does not expire");
 }
 
+static void no_preparation(struct guest *guest)
+{
+}
+
+static const struct event {
+	const char *name;
+	/* before the guest asks, and while userspace has not answered */
+	void (*prepare)(struct guest *guest);
+	void (*inject)(struct guest *guest);
+} events[] = {
+	{ "NMI", no_preparation, inject_nmi },
+	{ "timer", arm_timer, expire_timer },
+};
+
+/* Ask with an event on its way, which the guest must not have had yet. */
+static int ask_with_event(struct guest *guest, const struct event *event,
+			  const struct kvm_regs *regs, u64 *before)
+{
+	int i, ret = -EBUSY;
+
+	for (i = 0; i < MAX_TRIES; i++) {
+		*before = events_of(guest);
+		event->prepare(guest);
+		ret = start(guest, regs);
+		if (events_of(guest) == *before)
+			break;
+		recover(guest, ret);
+	}
+	return ret;
+}
+
 /* A TDX guest takes its interrupts before the rest of the range, others after it. */
 static void test_events(enum producer producer)
 {
 	struct request request = { producer, FIRST_GPA, 16 * SIZE_4K, false };
 	struct guest guest = create_guest(producer, OWN);
-	void (*inject[])(struct guest *guest) = { inject_nmi, expire_timer };
-	static const char * const names[] = { "NMI", "timer" };
 	struct kvm_regs regs;
 	u64 before;
 	int i, ret;
 
-	for (i = 0; i < ARRAY_SIZE(inject); i++) {
+	for (i = 0; i < ARRAY_SIZE(events); i++) {
 		regs = regs_of(&request);
 		regs.rflags |= RFLAGS_IF;
-		before = events_of(&guest);
 
-		about("%s", names[i]);
-		if (!expect_range(&guest, start(&guest, &regs), &request, 0))
+		about("%s", events[i].name);
+		ret = ask_with_event(&guest, &events[i], &regs, &before);
+		if (!expect_range(&guest, ret, &request, 0))
 			continue;
-		inject[i](&guest);
+		events[i].inject(&guest);
 		expect(events_of(&guest) == before, "early");
 		ret = answer(&guest, 0, 4 * SIZE_4K);
 		if (producer == TDVMCALL) {
@@ -638,22 +728,32 @@ static void test_events(enum producer producer)
 		expect(events_of(&guest) == before, "before the end of the range");
 		if (!expect_range(&guest, ret, &request, 4 * SIZE_4K))
 			continue;
-		about("%s, EAGAIN", names[i]);
+		about("%s, EAGAIN", events[i].name);
 		if (!expect_range(&guest, answer(&guest, EAGAIN, SIZE_4K), &request, 5 * SIZE_4K))
 			continue;
 		expect(events_of(&guest) == before, "before the end of the range");
-		about("%s, all that is left", names[i]);
+		about("%s, all that is left", events[i].name);
 		expect_success(&guest, answer(&guest, 0, 11 * SIZE_4K), &request);
 		expect(events_of(&guest) == before + 1, "%llu instead of 1",
 		       (unsigned long long)(events_of(&guest) - before));
 	}
 
 	about("interrupts off");
-	if (expect_range(&guest, ask(&guest, &request), &request, 0)) {
-		before = events_of(&guest);
+	regs = regs_of(&request);
+	ret = ask_with_event(&guest, &events[1], &regs, &before);
+	if (expect_range(&guest, ret, &request, 0)) {
 		expire_timer(&guest);
 		ret = answer(&guest, 0, 8 * SIZE_4K);
 		expect(events_of(&guest) == before, "taken");
+		/* KVM does not see that a TD blocks interrupts: the first one stops it. */
+		if (producer == TDVMCALL && in_td()) {
+			expect_result(&guest, ret, &request, 0, STATUS_RETRY,
+				      request.gpa + 8 * SIZE_4K);
+			ret = ask(&guest, &request);
+			if (expect_range(&guest, ret, &request, 0))
+				ret = answer(&guest, 0, 8 * SIZE_4K);
+			expect(events_of(&guest) == before, "taken");
+		}
 		if (expect_range(&guest, ret, &request, 8 * SIZE_4K))
 			expect_success(&guest, answer(&guest, 0, 8 * SIZE_4K), &request);
 	}
@@ -927,12 +1027,14 @@ static void test_two_vcpus(enum producer producer)
 {
 	struct kvm_vm *vm = create_map_vm(producer, OWN);
 	struct thread threads[2];
+	struct guest guests[2];
 	int i;
 
 	start_vmm();
+	add_vcpus(vm, guests, ARRAY_SIZE(guests), MAXPHYADDR);
 	for (i = 0; i < ARRAY_SIZE(threads); i++)
 		threads[i] = (struct thread) {
-			.producer = producer, .nr = i, .guest = add_vcpu(vm, i, MAXPHYADDR),
+			.producer = producer, .nr = i, .guest = guests[i],
 		};
 	pthread_barrier_init(&barrier, NULL, ARRAY_SIZE(threads));
 	for (i = 0; i < ARRAY_SIZE(threads); i++)
@@ -1061,21 +1163,18 @@ static void test_legacy_events(enum producer producer)
 {
 	struct request request = { producer, FIRST_GPA + SIZE_4K, 2 * SIZE_2M, true };
 	struct guest guest = create_guest(producer, LEGACY);
-	void (*inject[])(struct guest *guest) = { inject_nmi, expire_timer };
-	static const char * const names[] = { "NMI", "timer" };
 	struct kvm_regs regs;
 	u64 before;
-	int i;
+	int i, ret;
 
-	for (i = 0; i < ARRAY_SIZE(inject); i++) {
+	for (i = 0; i < ARRAY_SIZE(events); i++) {
 		regs = regs_of(&request);
 		regs.rflags |= RFLAGS_IF;
-		about("%s", names[i]);
-		if (!expect_hypercall(&guest, start(&guest, &regs), &request, request.gpa,
-				      SIZE_2M - SIZE_4K))
+		about("%s", events[i].name);
+		ret = ask_with_event(&guest, &events[i], &regs, &before);
+		if (!expect_hypercall(&guest, ret, &request, request.gpa, SIZE_2M - SIZE_4K))
 			continue;
-		before = events_of(&guest);
-		inject[i](&guest);
+		events[i].inject(&guest);
 		expect_result(&guest, answer_hypercall(&guest, 0), &request, 0, STATUS_RETRY,
 			      FIRST_GPA + SIZE_2M);
 		expect(events_of(&guest) == before + 1, "%llu instead of 1",
@@ -1134,11 +1233,13 @@ static void test_destroyed(enum producer producer)
 	}
 }
 
-static const struct {
+static const struct test {
 	const char *name;
 	void (*run)(enum producer producer);
 	/* the only one, if not all */
 	int producer;
+	/* Needs registers that userspace can write. */
+	bool not_in_td;
 } tests[] = {
 	{ "capability", test_capability, NR_PRODUCERS },
 	{ "without capability", test_disabled, NR_PRODUCERS },
@@ -1149,7 +1250,7 @@ static const struct {
 	{ "answers", test_answers, NR_PRODUCERS },
 	{ "parts", test_parts, NR_PRODUCERS },
 	{ "interrupts", test_events, NR_PRODUCERS },
-	{ "RIP changed", test_moved, NR_PRODUCERS },
+	{ "RIP changed", test_moved, NR_PRODUCERS, true },
 	{ "immediate_exit", test_immediate_exit, NR_PRODUCERS },
 	{ "signal", test_signal, NR_PRODUCERS },
 	{ "anything at random", test_random, NR_PRODUCERS },
@@ -1161,6 +1262,50 @@ static const struct {
 	{ "KVM_EXIT_HYPERCALL, interrupts", test_legacy_events, TDVMCALL },
 	{ "KVM_EXIT_HYPERCALL, attributes", test_legacy_attributes, HYPERCALL },
 };
+
+static bool is_wanted(const struct test *test, enum producer producer)
+{
+	if (test->producer != NR_PRODUCERS && test->producer != producer)
+		return false;
+	return !test->not_in_td || producer == HYPERCALL || !in_td();
+}
+
+/* Returns how many tests there are, and runs them unless @is_dry. */
+static int run_tests(enum producer producer, bool is_dry)
+{
+	const char *name = producer == HYPERCALL ? producer_names[producer] : transport->name;
+	int i, nr = 0;
+
+	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		if (!is_wanted(&tests[i], producer))
+			continue;
+		nr++;
+		if (is_dry)
+			continue;
+		nr_checks = 0;
+		nr_failed = 0;
+		tests[i].run(producer);
+		if (nr_failed)
+			ksft_print_msg("%d of %d checks failed\n", nr_failed, nr_checks);
+		ksft_test_result(nr_checks && !nr_failed, "%s: %s\n", name, tests[i].name);
+	}
+	return nr;
+}
+
+/* All types of VM, or the one of this name. */
+static int run_vms(const char *name, bool is_dry)
+{
+	int i, nr = 0;
+
+	if (!name || !strcmp(name, "default"))
+		nr += run_tests(HYPERCALL, is_dry);
+	for (i = 0; i < ARRAY_SIZE(transports); i++) {
+		transport = &transports[i];
+		if (is_transport(transport, name))
+			nr += run_tests(TDVMCALL, is_dry);
+	}
+	return nr;
+}
 
 static unsigned long count_exits(enum exits exits, u64 size)
 {
@@ -1219,7 +1364,8 @@ static void show_costs(void)
 
 static void help(const char *name)
 {
-	printf("usage: %s [-h] [-s seed] [-b]\n", name);
+	printf("usage: %s [-h] [-v VM] [-s seed] [-b]\n", name);
+	printf(" -v: one type of VM only: default, sw, td (both that follow), td48 or td52\n");
 	printf(" -s: seed of what is random (default: the time)\n");
 	printf(" -b: show TSC ticks and numbers of exits\n");
 	exit(0);
@@ -1228,11 +1374,14 @@ static void help(const char *name)
 int main(int argc, char *argv[])
 {
 	unsigned int seed = time(NULL);
-	enum producer producer;
-	int i, opt, nr_tests = 0;
+	const char *name = NULL;
+	int opt, nr_tests;
 
-	while ((opt = getopt(argc, argv, "hs:b")) != -1) {
+	while ((opt = getopt(argc, argv, "hv:s:b")) != -1) {
 		switch (opt) {
+		case 'v':
+			name = optarg;
+			break;
 		case 's':
 			seed = strtoul(optarg, NULL, 0);
 			break;
@@ -1244,29 +1393,15 @@ int main(int argc, char *argv[])
 		}
 	}
 
-	TEST_REQUIRE(kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(KVM_X86_SW_PROTECTED_VM));
 	TEST_REQUIRE(kvm_check_cap(KVM_CAP_COCO_EXITS) & KVM_COCO_EXIT_MAP_GPA_RANGE);
+	nr_tests = run_vms(name, true);
+	__TEST_REQUIRE(nr_tests, "KVM has no %s VMs", name);
 	alarm(MAX_SECONDS);
 
-	for (i = 0; i < ARRAY_SIZE(tests); i++)
-		nr_tests += tests[i].producer == NR_PRODUCERS ? NR_PRODUCERS : 1;
 	ksft_print_header();
 	ksft_set_plan(nr_tests);
 	ksft_print_msg("seed %u\n", seed);
 	srandom(seed);
-
-	for (i = 0; i < ARRAY_SIZE(tests); i++) {
-		for (producer = HYPERCALL; producer < NR_PRODUCERS; producer++) {
-			if (tests[i].producer != NR_PRODUCERS && tests[i].producer != producer)
-				continue;
-			nr_checks = 0;
-			nr_failed = 0;
-			tests[i].run(producer);
-			if (nr_failed)
-				ksft_print_msg("%d of %d checks failed\n", nr_failed, nr_checks);
-			ksft_test_result(nr_checks && !nr_failed, "%s, %s\n", tests[i].name,
-					 producer_names[producer]);
-		}
-	}
+	run_vms(name, false);
 	ksft_finished();
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Boot Linux as an SEV guest, with or without SEV, and compare the pages that it
- * says it shares with the pages that it does share, by its own page tables.
+ * says it shares with the pages that it does share, by its own page tables.  An SNP
+ * guest has to read these itself, for which its kernel needs /proc/kcore.
  */
 #include <linux/bitmap.h>
 #include <linux/kvm_para.h>
@@ -13,13 +14,19 @@
 #include "linux_guest_sev.h"
 #include "linux_guest_virtio.h"
 #include "processor.h"
+#include "sev.h"
 #include "test_util.h"
 
 /* For two kernels and a swiotlb. */
 #define GUEST_MEM_SIZE		(SZ_256M + SZ_128M)
+/* For one kernel: an SNP guest has to accept all memory, which takes most of its boot. */
+#define SNP_GUEST_MEM_SIZE	SZ_128M
+#define SNP_GUEST_CMDLINE	"swiotlb=4096 "
 #define DISK_SIZE		SZ_4M
 
 #define MAX_REQUESTS_PER_BOOT	60
+/* Without GHCB, Linux shares the 2 MiB of .bss..decrypted page by page. */
+#define MAX_SNP_REQUESTS_PER_BOOT	(MAX_REQUESTS_PER_BOOT + 512)
 
 /* How many requests are dropped, and how often the host changes things. */
 #define NR_DROPPED		120
@@ -41,13 +48,14 @@
 
 #define STRESS			"mem_encrypt_stress.ko"
 
-static bool defective, bench, real, es;
+static bool defective, bench, real, es, snp;
 
 static const struct linux_guest_option own_options[] = {
 	{ 'd', &defective,
 	  .help = "the kernel reports page by page, and what it shares as private; only boot it" },
 	{ 'r', &real, .help = "an SEV guest with encrypted memory" },
 	{ 'e', &es, .help = "the same, whose registers are encrypted as well (SEV-ES)" },
+	{ 'n', &snp, .help = "the same, whose memory nobody else can change (SEV-SNP)" },
 	{ 'b', &bench,
 	  .help = "no test, but how long plain and SEV guests take to boot, in ns" },
 };
@@ -75,6 +83,12 @@ struct scenario {
 	int nr_kept;		/* kernels that do not allow the migration */
 	int nr_cleared;		/* by other steps than the start and the end of a kernel */
 	bool no_es;		/* not with encrypted registers */
+	bool no_snp;
+	u64 snp_mem_size;	/* if it is more than usual */
+	bool snp;		/* only an SNP guest */
+	bool no_coco_exits;	/* the exits that KVM has without KVM_CAP_COCO_EXITS */
+	bool dies;		/* before PID 1 is done */
+	bool reports;		/* what the security processor says about it */
 	bool intel;		/* in CPUID, which the VMM chooses */
 	const char *says;
 };
@@ -85,6 +99,30 @@ static const struct scenario scenarios[] = {
 		.nr_vcpus = 1,
 		.cmdline = "--",
 		.nr_kernels = 1,
+	}, {
+		.name = "KVM_EXIT_HYPERCALL",
+		.nr_vcpus = 2,
+		.cmdline = "-- " STRESS ",conversions=1 offline online unload",
+		.nr_kernels = 1,
+		.stress = true,
+		.snp = true,
+		.no_coco_exits = true,
+		.says = "mem_encrypt_stress: stopped after",
+	}, {
+		.name = "attestation report",
+		.nr_vcpus = 1,
+		.cmdline = "-- report",
+		.nr_kernels = 1,
+		.snp = true,
+		.reports = true,
+	}, {
+		.name = "panic",
+		.nr_vcpus = 2,
+		.cmdline = "-- panic",
+		.nr_kernels = 1,
+		.snp = true,
+		.dies = true,
+		.says = "Kernel panic - not syncing: Attempted to kill init!",
 	}, {
 		.name = "Intel in CPUID",
 		.nr_vcpus = 1,
@@ -108,6 +146,8 @@ static const struct scenario scenarios[] = {
 		.cmdline = "swiotlb=force retain_initrd nox2apic " LINUX_GUEST_DISK_CMDLINE
 			   "-- disk kexec",
 		.nr_kernels = 2,
+		/* Only EFI firmware tells the second kernel where the page of CPUID is. */
+		.no_snp = true,
 		/* The second one cannot know that there is no EFI firmware. */
 		.nr_kept = 1,
 		.says = "no live migration: kexec has not passed on",
@@ -123,12 +163,14 @@ static const struct scenario scenarios[] = {
 		.nr_vcpus = 1,
 		.cmdline = "memmap=1K$0xc000200 --",
 		.nr_kernels = 1,
+		.snp_mem_size = SZ_256M,
 	}, {
 		.name = "memory that is plugged in",
 		.nr_vcpus = 1,
 		.cmdline = "memmap=128M%0x8000000-1 -- plug pressure",
 		.nr_kernels = 1,
 		.plugged = true,
+		.snp_mem_size = SZ_256M,
 	}, {
 		.name = "nopat",
 		.nr_vcpus = 1,
@@ -183,6 +225,11 @@ struct watch {
 	int nr_requests;		/* until userspace of the last kernel */
 	u64 nr_shared;
 
+	bool has_told;			/* an SNP guest, what it shares */
+	/* Of an SNP guest: the request that was dropped, until it is noticed. */
+	u64 dropped_gpa, dropped_size;
+	bool dropped_private;
+
 	int nr_dropped;
 	int nr_noticed;
 	int nr_host_rounds;
@@ -200,7 +247,9 @@ static void compare(struct watch *watch, const char *when)
 {
 	struct linux_guest_sev_diff diff;
 
-	if (watch->scenario->always_busy || (es && !watch->sev->page_tables))
+	if (watch->scenario->always_busy || (es && !snp && !watch->sev->page_tables))
+		return;
+	if (snp && !watch->has_told)
 		return;
 	diff = linux_guest_sev_compare(watch->sev, this_vcpu, 0, 0);
 	expect(diff.nr_shared && !diff.nr_missing && !diff.nr_stale,
@@ -216,13 +265,19 @@ static void watch_line(struct linux_guest *guest, const char *line)
 	struct watch *watch = sev->private;
 	const struct scenario *scenario = watch->scenario;
 	struct timespec elapsed;
-	unsigned long start;
+	unsigned long start, end;
+	int nr_cpus, max;
 
 	line = strstr(line, "guest_init: ");
 	if (!line)
 		return;
 	if (sscanf(line, "guest_init: kernel at 0x%lx", &start) == 1) {
 		sev->page_tables = start + watch->page_tables;
+		return;
+	}
+	if (sscanf(line, "guest_init: shared 0x%lx 0x%lx", &start, &end) == 2) {
+		linux_guest_sev_tell(sev, start, end - start);
+		watch->has_told = true;
 		return;
 	}
 
@@ -232,12 +287,16 @@ static void watch_line(struct linux_guest *guest, const char *line)
 	if (strstr(line, "CPUs online")) {
 		elapsed = timespec_elapsed(watch->start);
 		watch->nr_kernels++;
-		if (watch->nr_kernels == 1)
+		if (watch->nr_kernels == 1) {
 			ksft_print_msg("%s: userspace after %ld.%ld s, %d requests\n",
 				       scenario->name, elapsed.tv_sec,
 				       elapsed.tv_nsec / 100000000, sev->nr_requests);
-		expect(defective ==
-		       (sev->nr_requests - watch->nr_requests >= MAX_REQUESTS_PER_BOOT),
+			expect(sscanf(line, "guest_init: %d", &nr_cpus) == 1 &&
+			       nr_cpus == guest->nr_vcpus, "%d vCPUs, but %s",
+			       guest->nr_vcpus, line);
+		}
+		max = snp ? MAX_SNP_REQUESTS_PER_BOOT : MAX_REQUESTS_PER_BOOT;
+		expect(defective == (sev->nr_requests - watch->nr_requests >= max),
 		       "%d requests", sev->nr_requests - watch->nr_requests);
 	}
 	watch->nr_requests = sev->nr_requests;
@@ -246,11 +305,13 @@ static void watch_line(struct linux_guest *guest, const char *line)
 	if (!strstr(scenario->cmdline, "conversions") || strstr(line, "CPUs online") ||
 	    strstr(line, "guest_init: done"))
 		compare(watch, line);
+	linux_guest_sev_forget(sev);
+	watch->has_told = false;
 	/* The next kernel has others. */
 	if (strstr(line, "step kexec"))
 		sev->page_tables = 0;
 	/* What an earlier kernel may have left. */
-	if (scenario->plugged && strstr(line, "step plug"))
+	if (scenario->plugged && !snp && strstr(line, "step plug"))
 		TEST_ASSERT(!shared_ranges_add(&sev->m.shared, PLUGGED_GPA, SZ_4K),
 			    "The list of shared ranges takes no page");
 	if (strstr(line, "modules loaded"))
@@ -265,6 +326,52 @@ static bool changes_list(struct linux_guest_sev *sev, u64 gpa, u64 size, bool pr
 	if (private)
 		return range && range->start < gpa + size;
 	return !range || range->start > gpa || range->end < gpa + size;
+}
+
+/* Do what an SNP guest has asked for.  It could not go on without. */
+static void end_drop(struct watch *watch)
+{
+	if (!watch->dropped_size)
+		return;
+	TEST_ASSERT(!linux_guest_sev_take(watch->sev, watch->dropped_gpa, watch->dropped_size,
+					  watch->dropped_private),
+		    "The list of shared ranges does not take what was dropped");
+	watch->dropped_size = 0;
+}
+
+/* KVM must refuse the guest's first access, before there is another request. */
+static bool watch_snp_request(struct watch *watch, u64 gpa, u64 size, bool private)
+{
+	struct linux_guest *guest = watch->sev->guest;
+
+	/* Linux prints when it has applied no alternatives yet. */
+	watch->nr_early += !guest->console_len;
+	end_drop(watch);
+	/* The module accesses what it has converted, at once. */
+	if (!watch->scenario->drop || !READ_ONCE(guest->wait))
+		return true;
+
+	watch->dropped_gpa = gpa;
+	watch->dropped_size = size;
+	watch->dropped_private = private;
+	if (++watch->nr_dropped == NR_DROPPED)
+		WRITE_ONCE(guest->wait, false);
+	return false;
+}
+
+static bool watch_fault(struct watch *watch, struct kvm_vcpu *vcpu)
+{
+	u64 gpa = vcpu->run->memory_fault.gpa, flags = vcpu->run->memory_fault.flags;
+	bool noticed;
+
+	pthread_mutex_lock(&watch->sev->m.lock);
+	noticed = gpa - watch->dropped_gpa < watch->dropped_size &&
+		  watch->dropped_private == !!(flags & KVM_MEMORY_EXIT_FLAG_PRIVATE);
+	watch->nr_noticed += noticed;
+	if (noticed)
+		end_drop(watch);
+	pthread_mutex_unlock(&watch->sev->m.lock);
+	return noticed;
 }
 
 /* The list without what the guest asks for must differ by just that. */
@@ -290,6 +397,8 @@ static bool watch_request(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u6
 	struct watch *watch = sev->private;
 	int patched;
 
+	if (snp)
+		return watch_snp_request(watch, gpa, size, private);
 	linux_guest_read(sev->guest, watch->patched_gva - LINUX_GUEST_KERNEL_MAP, &patched,
 			 sizeof(patched), true);
 	watch->nr_early += !patched;
@@ -332,6 +441,8 @@ static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	int nr_ready = sev->nr_ready;
 
 	this_vcpu = vcpu;
+	if (vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT)
+		return watch_fault(watch, vcpu);
 	if (watch->scenario->busy && vcpu->run->exit_reason == KVM_EXIT_COCO_MAP_GPA_RANGE &&
 	    (watch->scenario->always_busy ||
 	     watch->nr_busy < NR_BUSY * (sev->nr_requests + 1))) {
@@ -363,14 +474,18 @@ static void *stress_host(void *arg)
 		usleep(10000);
 
 	for (i = 0; i < NR_HOST_ROUNDS; i++) {
-		linux_guest_log_dirty_pages(guest, true);
+		/* Dirty logging is not for guest_memfd. */
+		if (!snp)
+			linux_guest_log_dirty_pages(guest, true);
 		vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS, SPARE_GPA, SPARE_MEMSLOT,
 					    16, 0);
 		usleep(20000);
-		linux_guest_get_dirty_log(guest, dirty);
+		if (!snp)
+			linux_guest_get_dirty_log(guest, dirty);
 		vm_mem_region_delete(vm, SPARE_MEMSLOT);
 		usleep(20000);
-		linux_guest_log_dirty_pages(guest, false);
+		if (!snp)
+			linux_guest_log_dirty_pages(guest, false);
 		watch->nr_host_rounds++;
 	}
 	WRITE_ONCE(guest->wait, false);
@@ -398,6 +513,8 @@ static void be_intel(struct kvm_vcpu *vcpu)
 
 static unsigned long vm_type(void)
 {
+	if (snp)
+		return KVM_X86_SNP_VM;
 	return es ? KVM_X86_SEV_ES_VM : real ? KVM_X86_SEV_VM : KVM_X86_DEFAULT_VM;
 }
 
@@ -412,10 +529,18 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 		.nr_vcpus = es && scenario->nr_kernels > 1 ? 1 : scenario->nr_vcpus,
 		.mem_size = GUEST_MEM_SIZE,
 		.vm_type = vm_type(),
+		.no_coco_exits = scenario->no_coco_exits,
+		.snp_host_data = { 0xfedcba9876543210, 1, ~0ull, 0x0123456789abcdef },
 	};
 	struct linux_guest_disk *disk;
-	char init[PATH_MAX];
+	char init[PATH_MAX], cmdline[512];
 
+	if (snp) {
+		snprintf(cmdline, sizeof(cmdline), SNP_GUEST_CMDLINE "%s page_tables=0x%lx",
+			 scenario->cmdline, watch->page_tables);
+		params.cmdline = cmdline;
+		params.mem_size = scenario->snp_mem_size ?: SNP_GUEST_MEM_SIZE;
+	}
 	linux_guest_program(init, sizeof(init), "guest_init");
 	files[params.nr_files++] = (struct linux_guest_file){ "init", init, .mode = 0755 };
 	if (scenario->nr_kernels > 1)
@@ -429,8 +554,9 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 	watch->sev->private = watch;
 	watch->sev->request = watch_request;
 	/* As if another kernel had run before, and ended without telling the host. */
-	vcpu_set_msr(watch->sev->guest->vcpus[0], MSR_KVM_MIGRATION_CONTROL,
-		     KVM_MIGRATION_READY);
+	if (!snp)
+		vcpu_set_msr(watch->sev->guest->vcpus[0], MSR_KVM_MIGRATION_CONTROL,
+			     KVM_MIGRATION_READY);
 	watch->sev->guest->exit = watch_exit;
 	watch->sev->guest->line = watch_line;
 	if (scenario->intel)
@@ -439,6 +565,22 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 		disk = linux_guest_add_disk(watch->sev->guest, DISK_SIZE);
 		disk->may_access = linux_guest_sev_is_shared;
 	}
+}
+
+/* What the guest prints of its report, if its kernel has a driver for that. */
+static void check_report(struct linux_guest *guest)
+{
+	u64 *data = guest->snp_host_data;
+	char line[256];
+
+	if (linux_guest_find(guest, "report: no /dev/sev-guest")) {
+		ksft_print_msg("the guest's kernel cannot ask for a report\n");
+		return;
+	}
+	snprintf(line, sizeof(line),
+		 "report: policy 0x%lx, VMPL 0, host data 0x%lx 0x%lx 0x%lx 0x%lx",
+		 (u64)snp_default_policy(), data[0], data[1], data[2], data[3]);
+	expect(linux_guest_count(guest, line) == 1, "not one line '%s'", line);
 }
 
 static bool boot(const struct scenario *scenario)
@@ -476,13 +618,16 @@ static bool boot(const struct scenario *scenario)
 
 	expect(end == LINUX_GUEST_RESET, "the guest ended by %s %s", linux_guest_end_str(end),
 	       guest->error);
-	expect(linux_guest_count(guest, "Memory Encryption Features active: AMD SEV") ==
+	expect(linux_guest_count(guest, snp ? "Features active: AMD SEV SEV-ES SEV-SNP" :
+				 "Memory Encryption Features active: AMD SEV") ==
 	       scenario->nr_kernels, "SEV isn't active");
 	expect(watch->nr_kernels == scenario->nr_kernels, "%d kernels were started",
 	       watch->nr_kernels);
-	expect(linux_guest_find(guest, "guest_init: done"), "PID 1 of the guest did not end");
+	expect(scenario->dies || linux_guest_find(guest, "guest_init: done"),
+	       "PID 1 of the guest did not end");
 	expect(!linux_guest_count(guest, " failed, errno "), "a step failed");
-	expect(!splat, "the guest's kernel says: %s", splat);
+	expect(!splat == !scenario->dies, "the guest's kernel says: %s", splat);
+	expect(!snp || watch->nr_shared, "the guest does not tell what it shares");
 	expect(!scenario->intel || linux_guest_find(guest, "CPU0: Intel"), "the CPU isn't Intel");
 	expect(!scenario->says ||
 	       (linux_guest_count(guest, scenario->says) == 1 &&
@@ -494,14 +639,20 @@ static bool boot(const struct scenario *scenario)
 	expect(!watch->nr_too_ready == !defective,
 	       "%d requests while the migration is allowed by an earlier kernel",
 	       watch->nr_too_ready);
+	if (scenario->reports)
+		check_report(guest);
 	/* A host that discards what becomes private loses them. */
 	expect(!watch->nr_lost == !defective, "%lu shared pages were reported as private",
 	       watch->nr_lost);
 	nr_cleared = (defective ? 1 : 2) * scenario->nr_kernels + scenario->nr_cleared;
-	expect(sev->nr_ready == scenario->nr_kernels - scenario->nr_kept &&
-	       sev->nr_cleared == nr_cleared && sev->m.state != MIGRATION_READY,
-	       "migration was allowed %d times and withdrawn %d times, for %d", sev->nr_ready,
-	       sev->nr_cleared, nr_cleared);
+	/* Nothing that an SNP guest could do allows for it. */
+	if (snp)
+		expect(!sev->nr_ready, "migration was allowed %d times", sev->nr_ready);
+	else
+		expect(sev->nr_ready == scenario->nr_kernels - scenario->nr_kept &&
+		       sev->nr_cleared == nr_cleared && sev->m.state != MIGRATION_READY,
+		       "migration was allowed %d times and withdrawn %d times, for %d",
+		       sev->nr_ready, sev->nr_cleared, nr_cleared);
 	busy_enough = scenario->always_busy ?
 		      watch->nr_busy > NR_RETRIES && watch->nr_busy < NR_RETRIES + 60 :
 		      watch->nr_busy == NR_BUSY * sev->nr_requests;
@@ -579,14 +730,21 @@ static void print_boot_times(void)
 		printf("bench: boot_%s %ld\n", i & 1 ? "sev" : "plain", boot_ns(i & 1));
 }
 
+static bool is_possible(const struct scenario *scenario)
+{
+	return (!es || !scenario->no_es) && (snp ? !scenario->no_snp : !scenario->snp);
+}
+
 int main(int argc, char *argv[])
 {
 	int i, nr_tests = 0;
 
 	linux_guest_parse_options(&options, argc, argv);
+	/* Its registers are encrypted as well. */
+	es |= snp;
 	linux_guest_require_kernel(&options);
 	__TEST_REQUIRE(linux_guest_sev_supported(vm_type()), "%s",
-		       es ? "KVM has no SEV-ES VMs" :
+		       snp ? "KVM has no SNP VMs" : es ? "KVM has no SEV-ES VMs" :
 		       real ? "KVM has no SEV VMs" : "No VM here can look like an SEV VM");
 	if (bench) {
 		print_boot_times();
@@ -596,12 +754,12 @@ int main(int argc, char *argv[])
 
 	ksft_print_header();
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
-		nr_tests += !es || !scenarios[i].no_es;
+		nr_tests += is_possible(&scenarios[i]);
 	if (defective)
 		nr_tests = 1;
 	ksft_set_plan(nr_tests);
 	for (i = 0; nr_tests; i++) {
-		if (es && scenarios[i].no_es)
+		if (!is_possible(&scenarios[i]))
 			continue;
 		nr_tests--;
 		if (scenarios[i].stress && !options.nr_modules)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * TDVMCALLs of software-protected VMs, and the exits of KVM_CAP_COCO_EXITS.
+ * TDVMCALLs of TDs and of software-protected VMs, and the exits of KVM_CAP_COCO_EXITS.
  *
  * The guest does nothing but load all its registers from memory, execute one
  * hypercall and store all its registers, again and again.  The host chooses what
@@ -77,7 +77,7 @@ noinline __naked void hypercall_stub(void)
 
 static struct guest create_guest(u64 operations)
 {
-	return add_vcpu(create_vm(KVM_X86_SW_PROTECTED_VM, operations), 0, 0);
+	return add_vcpu(create_vm(transport->vm_type, operations), 0);
 }
 
 static struct kvm_regs completed(const struct kvm_regs *regs, u64 status)
@@ -104,12 +104,12 @@ static bool expect_status(struct guest *guest, const struct kvm_regs *regs, u64 
 }
 
 /* A hypercall that does not exist. */
-static bool expect_no_hypercall(struct guest *guest, const struct kvm_regs *regs)
+static void expect_no_hypercall(struct guest *guest, const struct kvm_regs *regs)
 {
 	struct kvm_regs want = *regs;
 
 	want.rax = -KVM_ENOSYS;
-	return expect_back(guest, start(guest, regs), &want);
+	expect_back(guest, start(guest, regs), &want);
 }
 
 /* A call that userspace answers, and what KVM has to tell it. */
@@ -323,8 +323,8 @@ static void test_check_extension(int unused)
 	caps = kvm_check_cap(KVM_CAP_COCO_EXITS);
 	expect((caps & ALL_OPERATIONS) == ALL_OPERATIONS, "%d", caps);
 
-	vm = vm_create_barebones_type(KVM_X86_SW_PROTECTED_VM);
-	about("software-protected VM");
+	vm = create_vm(transport->vm_type, 0);
+	about("VM that makes TDVMCALLs");
 	caps = vm_check_cap(vm, KVM_CAP_COCO_EXITS);
 	expect((caps & ALL_OPERATIONS) == ALL_OPERATIONS, "%d", caps);
 	/* It is about what is supported, not about what is in use. */
@@ -342,7 +342,7 @@ static void test_check_extension(int unused)
 
 static void test_enable_cap(int unused)
 {
-	struct kvm_vm *vm = vm_create_barebones_type(KVM_X86_SW_PROTECTED_VM);
+	struct kvm_vm *vm = create_vm(transport->vm_type, 0);
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_COCO_EXITS };
 	int i, bit, err;
 
@@ -415,7 +415,7 @@ static void test_last_bitmap(int unused)
 {
 	struct request quote = sample_request(&operations[0]);
 	struct request notify = sample_request(&operations[1]);
-	struct kvm_vm *vm = create_vm(KVM_X86_SW_PROTECTED_VM, ALL_OPERATIONS);
+	struct kvm_vm *vm = create_vm(transport->vm_type, ALL_OPERATIONS);
 	struct guest guest;
 	int err;
 
@@ -427,7 +427,7 @@ static void test_last_bitmap(int unused)
 	err = enable_cap(vm, 2 | BIT(FIRST_UNKNOWN_BIT));
 	expect(err == EINVAL, "errno %d", err);
 
-	guest = add_vcpu(vm, 0, 0);
+	guest = add_vcpu(vm, 0);
 	expect_request(&guest, &quote);
 	expect_tdx_exit(&guest, &notify.regs);
 
@@ -441,7 +441,7 @@ static void test_last_bitmap(int unused)
 /* Bitmap 0, be it the default or the last one. */
 static void test_disabled(int enabled_before)
 {
-	struct kvm_vm *vm = create_vm(KVM_X86_SW_PROTECTED_VM, enabled_before);
+	struct kvm_vm *vm = create_vm(transport->vm_type, enabled_before);
 	struct kvm_regs regs = new_regs(GET_TD_VM_CALL_INFO);
 	struct kvm_run *run;
 	struct guest guest;
@@ -450,7 +450,7 @@ static void test_disabled(int enabled_before)
 	about("GetTdVmCallInfo leaf 1 with bitmap 0");
 	if (enabled_before)
 		vm_enable_cap(vm, KVM_CAP_COCO_EXITS, 0);
-	guest = add_vcpu(vm, 0, 0);
+	guest = add_vcpu(vm, 0);
 	regs.r12 = 1;
 	ret = start(&guest, &regs);
 	run = guest.vcpu->run;
@@ -465,8 +465,8 @@ static void test_disabled(int enabled_before)
 
 static void test_valid_quotes(int maxphyaddr)
 {
-	struct kvm_vm *vm = create_vm(KVM_X86_SW_PROTECTED_VM, ALL_OPERATIONS);
-	struct guest guest = add_vcpu(vm, 0, maxphyaddr);
+	struct kvm_vm *vm = create_vm(transport->vm_type, ALL_OPERATIONS);
+	struct guest guest = add_vcpu(vm, maxphyaddr);
 	const u64 limit = guest.limit, half = limit / 2;
 	const struct {
 		u64 gpa;
@@ -521,8 +521,8 @@ static void test_invalid_quotes(int maxphyaddr)
 	static const u64 sizes[] = {
 		0, 1, 0x800, 4095, 4097, 0x1800, 0x100000001, 0x8000000000000001,
 	};
-	struct kvm_vm *vm = create_vm(KVM_X86_SW_PROTECTED_VM, ALL_OPERATIONS);
-	struct guest guest = add_vcpu(vm, 0, maxphyaddr);
+	struct kvm_vm *vm = create_vm(transport->vm_type, ALL_OPERATIONS);
+	struct guest guest = add_vcpu(vm, maxphyaddr);
 	const u64 limit = guest.limit, half = limit / 2, last = limit - SIZE_4K;
 	const u64 gpas[] = { 0, SIZE_4K, 0x100000, half, last - SIZE_4K };
 	const u64 firsts[] = { SIZE_4K, 0x10000, half, last };
@@ -560,7 +560,7 @@ static void test_invalid_quotes(int maxphyaddr)
 
 	/* Both of the bits that MAXPHYADDR rules out, and of those above */
 	for (bit = guest.maxphyaddr; bit < 64; bit++) {
-		if (bit == KVM_SW_TDVMCALL_SHARED_BIT)
+		if (bit == transport->gpaw - 1)
 			continue;
 		expect_invalid_quote(&guest, SHARED | 1ull << bit, SIZE_4K);
 		expect_invalid_quote(&guest, SHARED | 1ull << bit | 0x100000, SIZE_4K);
@@ -657,8 +657,8 @@ static void test_error_codes(int unused)
 static void test_fatal_gpas(int maxphyaddr)
 {
 	static const u64 offsets[] = { 1, 8, 0x800, 0xfff };
-	struct kvm_vm *vm = create_vm(KVM_X86_SW_PROTECTED_VM, ALL_OPERATIONS);
-	struct guest guest = add_vcpu(vm, 0, maxphyaddr);
+	struct kvm_vm *vm = create_vm(transport->vm_type, ALL_OPERATIONS);
+	struct guest guest = add_vcpu(vm, maxphyaddr);
 	const u64 limit = guest.limit;
 	const u64 gpas[] = { 0, SIZE_4K, 0x100000, limit / 2, limit - SIZE_4K };
 	struct request request;
@@ -684,7 +684,7 @@ static void test_fatal_gpas(int maxphyaddr)
 		}
 	}
 	for (bit = guest.maxphyaddr; bit < 64; bit++) {
-		if (bit == KVM_SW_TDVMCALL_SHARED_BIT)
+		if (bit == transport->gpaw - 1)
 			continue;
 		request.regs.r13 = SHARED | 1ull << bit | 0x100000;
 		about("MAXPHYADDR %d: R13 0x%lx, out of range", guest.maxphyaddr,
@@ -757,17 +757,63 @@ static void test_info(int unused)
 	}
 }
 
+/* Leaves that are still to be tried: a TD makes many calls in a row. */
+static struct {
+	u64 leaves[TD_MAX_CALLS];
+	int nr;
+} unknown;
+
+/* None of them must end KVM_RUN. */
+static void try_unknown(struct guest *guest, int bitmap)
+{
+	struct kvm_regs want;
+	struct call *call;
+	int i, ret;
+
+	if (!unknown.nr)
+		return;
+	for (i = 0; i < unknown.nr; i++) {
+		call = guest->call + i;
+		call->in = new_regs(unknown.leaves[i]);
+		memset(&call->out, 0xcc, sizeof(call->out));
+	}
+	ret = guest->lost ? -ESRCH : enter(guest);
+	for (i = 0; i < unknown.nr; i++) {
+		call = guest->call + i;
+		about("bitmap %d: leaf 0x%lx", bitmap, (unsigned long)unknown.leaves[i]);
+		if (expect(ret == KVM_EXIT_IO, "the call did not return, but %d (%s)", ret,
+			   outcome_str(ret)) && expect_next_insn(call)) {
+			want = completed(&call->in, STATUS_UNSUPPORTED);
+			want.rsp = call->in.rsp;
+			expect_regs(&call->out, &want);
+		}
+		/* No call follows the next one, if that is the only one. */
+		if (i)
+			call->in.rip = 0;
+	}
+	unknown.nr = 0;
+	recover(guest, ret);
+}
+
 static void expect_unknown(struct guest *guest, int bitmap, u64 leaf)
 {
-	struct kvm_regs regs = new_regs(leaf);
-
-	about("bitmap %d: leaf 0x%lx", bitmap, (unsigned long)leaf);
-	expect_status(guest, &regs, STATUS_UNSUPPORTED);
+	unknown.leaves[unknown.nr++] = leaf;
+	if (unknown.nr == (in_td() ? TD_MAX_CALLS : 1))
+		try_unknown(guest, bitmap);
 }
 
 static u64 random_u64(void)
 {
 	return (u64)random() << 42 ^ (u64)random() << 21 ^ random();
+}
+
+/*
+ * Leaves of a TD that stand for an instruction: CPUID, HLT, I/O, RDMSR, WRMSR and MMIO.
+ * They are KVM's own, and not for userspace.
+ */
+static bool is_instruction(u64 leaf)
+{
+	return in_td() && (leaf == 10 || leaf == 12 || (leaf >= 30 && leaf <= 32) || leaf == 48);
 }
 
 static void test_unknown_leaves(int bitmap)
@@ -777,7 +823,8 @@ static void test_unknown_leaves(int bitmap)
 	int i;
 
 	for (i = 0; i < 64; i++)
-		expect_unknown(&guest, bitmap, i);
+		if (!is_instruction(i))
+			expect_unknown(&guest, bitmap, i);
 	for (i = SETUP_EVENT_NOTIFY + 1; i <= 0x10040; i++)
 		expect_unknown(&guest, bitmap, i);
 	for (i = 17; i < 64; i++)
@@ -786,9 +833,11 @@ static void test_unknown_leaves(int bitmap)
 	for (i = 0; i < 300; i++) {
 		/* 64 bits, or so few that it is close to those that exist */
 		leaf = i & 1 ? random_u64() : random_u64() & 0xfffff;
-		if (leaf < GET_TD_VM_CALL_INFO || leaf > SETUP_EVENT_NOTIFY)
+		if ((leaf < GET_TD_VM_CALL_INFO || leaf > SETUP_EVENT_NOTIFY) &&
+		    !is_instruction(leaf))
 			expect_unknown(&guest, bitmap, leaf);
 	}
+	try_unknown(&guest, bitmap);
 	free_guest(&guest);
 }
 
@@ -935,11 +984,20 @@ static void test_scribbled(int unused)
 	free_guest(&guest);
 }
 
-/* What KVM_GET_REGS returns, for a guest that is before or after the call. */
+/*
+ * What KVM_GET_REGS returns, for a guest that is before or after the call.  Nobody sees
+ * registers of a TD.
+ */
 static void expect_vcpu_regs(struct guest *guest, const struct kvm_regs *wanted, int offset)
 {
 	struct kvm_regs regs, want = *wanted;
+	int ret;
 
+	if (in_td()) {
+		ret = __vcpu_ioctl(guest->vcpu, KVM_GET_REGS, &regs) ? errno : 0;
+		expect(ret == EINVAL, "KVM_GET_REGS of a TD: errno %d", ret);
+		return;
+	}
 	want.rip = insn_address() + offset;
 	want.rsp = guest->call->in.rsp;
 	vcpu_regs_get(guest->vcpu, &regs);
@@ -1032,6 +1090,26 @@ static void test_signal(int unused)
 		expect_answered_by(&guest, &request, ret);
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	free_guest(&guest);
+}
+
+/* What userspace cannot write does not end the request either. */
+static void test_td_regs(int nr)
+{
+	struct request request = sample_request(&operations[nr]);
+	struct guest guest = create_guest(ALL_OPERATIONS);
+	int ret;
+
+	about("%s, registers of a TD", operations[nr].name);
+	if (expect_pending(&guest, &request)) {
+		expect_vcpu_regs(&guest, &request.regs, 0);
+		ret = __vcpu_ioctl(guest.vcpu, KVM_SET_REGS, &request.regs) ? errno : 0;
+		expect(ret == EINVAL, "KVM_SET_REGS of a TD: errno %d", ret);
+		expect_exit(&guest, &request);
+		if (has_answer(&request))
+			expect_refused(&guest, &request, answer(&guest, EPERM));
+		expect_completed(&guest, answer(&guest, 0), &request.regs, STATUS_SUCCESS);
+	}
 	free_guest(&guest);
 }
 
@@ -1168,13 +1246,15 @@ static void *call_at_once(void *arg)
 
 static void test_two_vcpus(int unused)
 {
-	struct kvm_vm *vm = create_vm(KVM_X86_SW_PROTECTED_VM, ALL_OPERATIONS);
+	struct kvm_vm *vm = create_vm(transport->vm_type, ALL_OPERATIONS);
 	struct thread threads[NR_THREADS];
+	struct guest guests[NR_THREADS];
 	int i;
 
+	add_vcpus(vm, guests, NR_THREADS, 0);
 	for (i = 0; i < NR_THREADS; i++) {
 		threads[i].nr = i;
-		threads[i].guest = add_vcpu(vm, i, 0);
+		threads[i].guest = guests[i];
 	}
 	pthread_barrier_init(&barrier, NULL, NR_THREADS);
 	for (i = 0; i < NR_THREADS; i++)
@@ -1192,7 +1272,7 @@ static void test_default_vm(int unused)
 		SETUP_EVENT_NOTIFY, 0, ~0ull,
 	};
 	struct kvm_vm *vm = create_vm(VM_TYPE_DEFAULT, 0);
-	struct guest guest = add_vcpu(vm, 0, 0);
+	struct guest guest = add_vcpu(vm, 0);
 	struct kvm_regs regs;
 	int i;
 
@@ -1209,6 +1289,18 @@ static void test_default_vm(int unused)
 	free_guest(&guest);
 }
 
+/* In a TD, R10 has the number of an ordinary hypercall then, and R10 its result. */
+static void expect_other_hypercall(struct guest *guest, const struct kvm_regs *regs)
+{
+	struct kvm_regs want = *regs;
+
+	if (!in_td())
+		return expect_no_hypercall(guest, regs);
+
+	want.r10 = regs->r10 == KVM_HC_VAPIC_POLL_IRQ ? 0 : -KVM_ENOSYS;
+	expect_back(guest, start(guest, regs), &want);
+}
+
 static void test_r10(int unused)
 {
 	struct guest guest = create_guest(ALL_OPERATIONS);
@@ -1220,11 +1312,11 @@ static void test_r10(int unused)
 		for (bit = 0; bit < 64; bit++) {
 			about("%s, bit %d of R10", operations[i].name, bit);
 			request.regs.r10 = 1ull << bit;
-			expect_no_hypercall(&guest, &request.regs);
+			expect_other_hypercall(&guest, &request.regs);
 		}
 		about("%s, R10 ~0", operations[i].name);
 		request.regs.r10 = ~0ull;
-		expect_no_hypercall(&guest, &request.regs);
+		expect_other_hypercall(&guest, &request.regs);
 		about("%s, R10 0", operations[i].name);
 		request.regs.r10 = 0;
 		expect_request(&guest, &request);
@@ -1261,7 +1353,7 @@ static void test_modes(int unused)
 	int i, ret;
 
 	for (i = 0; i < ARRAY_SIZE(modes); i++) {
-		struct kvm_vm *vm = create_vm(KVM_X86_SW_PROTECTED_VM, ALL_OPERATIONS);
+		struct kvm_vm *vm = create_vm(transport->vm_type, ALL_OPERATIONS);
 		struct kvm_regs regs, want;
 		struct kvm_sregs sregs;
 		struct guest guest;
@@ -1269,7 +1361,7 @@ static void test_modes(int unused)
 
 		write_hypercall(vm, (u64)hypercall_stub);
 		make_user_page(vm, (u64)hypercall_stub);
-		guest = add_vcpu(vm, 0, 0);
+		guest = add_vcpu(vm, 0);
 		run = guest.vcpu->run;
 
 		vcpu_regs_get(guest.vcpu, &regs);
@@ -1314,10 +1406,18 @@ static void test_modes(int unused)
 	}
 }
 
-static const struct {
+/* The only VMs in which a test has a sense, if not all. */
+enum vms {
+	ALL_VMS,
+	SW_VMS,
+	TDX_VMS,
+};
+
+static const struct test {
 	const char *name;
 	void (*run)(int arg);
 	int arg;
+	enum vms vms;
 } tests[] = {
 	{ "status table of the kernel", test_status_table },
 	{ "KVM_CHECK_EXTENSION", test_check_extension },
@@ -1354,47 +1454,67 @@ static const struct {
 	{ "struct kvm_run overwritten", test_scribbled },
 	{ "immediate_exit", test_immediate_exit },
 	{ "pending signal", test_signal },
-	{ "registers during GetQuote", test_regs, 0 },
-	{ "registers during SetupEventNotifyInterrupt", test_regs, 1 },
-	{ "registers during ReportFatalError", test_regs, 2 },
+	{ "registers during GetQuote", test_regs, 0, SW_VMS },
+	{ "no registers during GetQuote", test_td_regs, 0, TDX_VMS },
+	{ "registers during SetupEventNotifyInterrupt", test_regs, 1, SW_VMS },
+	{ "no registers during SetupEventNotifyInterrupt", test_td_regs, 1, TDX_VMS },
+	{ "registers during ReportFatalError", test_regs, 2, SW_VMS },
+	{ "no registers during ReportFatalError", test_td_regs, 2, TDX_VMS },
 	{ "VM destroyed with a request pending", test_destroyed },
 	{ "two vCPUs at once", test_two_vcpus },
-	{ "default VM", test_default_vm },
+	{ "default VM", test_default_vm, 0, SW_VMS },
 	{ "R10 not 0", test_r10 },
-	{ "CPL 3 and 32-bit mode", test_modes },
+	/* TDCALL is an exception there, of which KVM does not hear. */
+	{ "CPL 3 and 32-bit mode", test_modes, 0, SW_VMS },
 };
 
+static bool is_wanted(const struct test *test)
+{
+	return test->vms != (in_td() ? SW_VMS : TDX_VMS);
+}
+
+#define NR_MAINLINE_CALLS	24
+
 /* What mainline's exits are tried with, besides what new_regs() has. */
-static const struct {
-	u64 leaf;
-	u64 r12;
-	u64 r13;
-} mainline_calls[] = {
-	{ GET_TD_VM_CALL_INFO, 0, 0 },
-	{ GET_TD_VM_CALL_INFO, 1, 0 },
-	{ GET_TD_VM_CALL_INFO, 2, 0 },
-	{ GET_TD_VM_CALL_INFO, -1ull, 0 },
-	{ GET_QUOTE, SHARED | 0x5000, 0x1000 },
-	{ GET_QUOTE, SHARED | 0x5001, 0 },
-	{ GET_QUOTE, SHARED | 0x5000, -1ull },
-	{ GET_QUOTE, -1ull, 0x123 },
-	{ GET_QUOTE, 0x5000, 0x1000 },
-	{ GET_QUOTE, ~SHARED, 0x1000 },
-	{ SETUP_EVENT_NOTIFY, 0, 0 },
-	{ SETUP_EVENT_NOTIFY, 31, 0 },
-	{ SETUP_EVENT_NOTIFY, 32, 0 },
-	{ SETUP_EVENT_NOTIFY, 255, 0 },
-	{ SETUP_EVENT_NOTIFY, 256, 0 },
-	{ SETUP_EVENT_NOTIFY, BIT_ULL(32) | 32, 0 },
-	{ SETUP_EVENT_NOTIFY, -1ull, 0 },
-	{ REPORT_FATAL_ERROR, 0, 0 },
-	{ REPORT_FATAL_ERROR, GPA_VALID | 0x123456789, SHARED | 0x7000 },
-	{ REPORT_FATAL_ERROR, -1ull, -1ull },
-	{ MAP_GPA, SHARED, 0x1000 },
-	{ 0, 0, 0 },
-	{ 0x10005, 1, 2 },
-	{ -1ull, -1ull, -1ull },
-};
+static struct kvm_regs mainline_call(int call)
+{
+	const struct {
+		u64 leaf;
+		u64 r12;
+		u64 r13;
+	} calls[] = {
+		{ GET_TD_VM_CALL_INFO, 0, 0 },
+		{ GET_TD_VM_CALL_INFO, 1, 0 },
+		{ GET_TD_VM_CALL_INFO, 2, 0 },
+		{ GET_TD_VM_CALL_INFO, -1ull, 0 },
+		{ GET_QUOTE, SHARED | 0x5000, 0x1000 },
+		{ GET_QUOTE, SHARED | 0x5001, 0 },
+		{ GET_QUOTE, SHARED | 0x5000, -1ull },
+		{ GET_QUOTE, -1ull, 0x123 },
+		{ GET_QUOTE, 0x5000, 0x1000 },
+		{ GET_QUOTE, ~SHARED, 0x1000 },
+		{ SETUP_EVENT_NOTIFY, 0, 0 },
+		{ SETUP_EVENT_NOTIFY, 31, 0 },
+		{ SETUP_EVENT_NOTIFY, 32, 0 },
+		{ SETUP_EVENT_NOTIFY, 255, 0 },
+		{ SETUP_EVENT_NOTIFY, 256, 0 },
+		{ SETUP_EVENT_NOTIFY, BIT_ULL(32) | 32, 0 },
+		{ SETUP_EVENT_NOTIFY, -1ull, 0 },
+		{ REPORT_FATAL_ERROR, 0, 0 },
+		{ REPORT_FATAL_ERROR, GPA_VALID | 0x123456789, SHARED | 0x7000 },
+		{ REPORT_FATAL_ERROR, -1ull, -1ull },
+		{ MAP_GPA, SHARED, 0x1000 },
+		{ 0, 0, 0 },
+		{ 0x10005, 1, 2 },
+		{ -1ull, -1ull, -1ull },
+	};
+	struct kvm_regs regs = new_regs(calls[call].leaf);
+
+	static_assert(ARRAY_SIZE(calls) == NR_MAINLINE_CALLS);
+	regs.r12 = calls[call].r12;
+	regs.r13 = calls[call].r13;
+	return regs;
+}
 
 /*
  * One line: the call, the exit with all of the union up to the last word that is
@@ -1403,13 +1523,11 @@ static const struct {
  */
 static void show_call(struct guest *guest, int call, char *line, size_t size)
 {
-	struct kvm_regs regs = new_regs(mainline_calls[call].leaf), *out;
+	struct kvm_regs regs = mainline_call(call), *out;
 	struct kvm_run *run = guest->vcpu->run;
 	const u64 *words = (const u64 *)run->padding;
 	int ret, i, len, nr_words = sizeof(run->padding) / sizeof(u64);
 
-	regs.r12 = mainline_calls[call].r12;
-	regs.r13 = mainline_calls[call].r13;
 	memset(run->padding, 0, sizeof(run->padding));
 	ret = start(guest, &regs);
 
@@ -1447,8 +1565,8 @@ static void compare_with_record(const char *path)
 		record = fopen(path, "r");
 		TEST_ASSERT(record, "Cannot open %s, errno %d", path, errno);
 	}
-	ksft_set_plan(ARRAY_SIZE(mainline_calls));
-	for (i = 0; i < ARRAY_SIZE(mainline_calls); i++) {
+	ksft_set_plan(NR_MAINLINE_CALLS);
+	for (i = 0; i < NR_MAINLINE_CALLS; i++) {
 		show_call(&guest, i, line, sizeof(line));
 		printf("record: %s\n", line);
 
@@ -1501,7 +1619,8 @@ static void show_ticks(const char *what, u64 bitmap)
 
 static void help(const char *name)
 {
-	printf("usage: %s [-h] [-s seed] [-m] [-r record] [-b]\n", name);
+	printf("usage: %s [-h] [-v VM] [-s seed] [-m] [-r record] [-b]\n", name);
+	printf(" -v: one type of VM only: sw, td (both that follow), td48 or td52\n");
 	printf(" -s: seed of the random leaves (default: the time)\n");
 	printf(" -m: show mainline's exits\n");
 	printf(" -r: compare mainline's exits with those of a record\n");
@@ -1512,12 +1631,15 @@ static void help(const char *name)
 int main(int argc, char *argv[])
 {
 	unsigned int seed = time(NULL);
-	const char *record = NULL;
+	const char *record = NULL, *name = NULL;
 	bool mainline = false, ticks = false;
-	int i, opt;
+	int i, k, opt, nr_tests = 0;
 
-	while ((opt = getopt(argc, argv, "hs:mr:b")) != -1) {
+	while ((opt = getopt(argc, argv, "hv:s:mr:b")) != -1) {
 		switch (opt) {
+		case 'v':
+			name = optarg;
+			break;
 		case 's':
 			seed = strtoul(optarg, NULL, 0);
 			break;
@@ -1536,7 +1658,11 @@ int main(int argc, char *argv[])
 		}
 	}
 
-	TEST_REQUIRE(kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(KVM_X86_SW_PROTECTED_VM));
+	__TEST_REQUIRE(count_transports(name), "KVM has no %s VMs that make TDVMCALLs",
+		       name ? name : "");
+	for (i = 0; !is_transport(&transports[i], name); i++)
+		;
+	transport = &transports[i];
 	alarm(MAX_SECONDS);
 	if (mainline) {
 		ksft_print_header();
@@ -1549,18 +1675,29 @@ int main(int argc, char *argv[])
 		return 0;
 	}
 
+	for (i = 0; i < ARRAY_SIZE(transports); i++) {
+		transport = &transports[i];
+		for (k = 0; k < ARRAY_SIZE(tests); k++)
+			nr_tests += is_transport(transport, name) && is_wanted(&tests[k]);
+	}
 	ksft_print_header();
-	ksft_set_plan(ARRAY_SIZE(tests));
+	ksft_set_plan(nr_tests);
 	ksft_print_msg("seed %u\n", seed);
 	srandom(seed);
 
-	for (i = 0; i < ARRAY_SIZE(tests); i++) {
-		nr_checks = 0;
-		nr_failed = 0;
-		tests[i].run(tests[i].arg);
-		if (nr_failed)
-			ksft_print_msg("%d of %d checks failed\n", nr_failed, nr_checks);
-		ksft_test_result(nr_checks && !nr_failed, "%s\n", tests[i].name);
+	for (i = 0; i < ARRAY_SIZE(transports); i++) {
+		transport = &transports[i];
+		for (k = 0; k < ARRAY_SIZE(tests); k++) {
+			if (!is_transport(transport, name) || !is_wanted(&tests[k]))
+				continue;
+			nr_checks = 0;
+			nr_failed = 0;
+			tests[k].run(tests[k].arg);
+			if (nr_failed)
+				ksft_print_msg("%d of %d checks failed\n", nr_failed, nr_checks);
+			ksft_test_result(nr_checks && !nr_failed, "%s: %s\n", transport->name,
+					 tests[k].name);
+		}
 	}
 	ksft_finished();
 }

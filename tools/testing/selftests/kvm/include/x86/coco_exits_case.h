@@ -5,7 +5,7 @@
  *
  *	VM,HYPERCALL,MSR,MAXPHYADDR/STEP,ARGUMENT,.../STEP,...
  *
- * VM is the type (sw, default, sev), HYPERCALL says if KVM_CAP_EXIT_HYPERCALL is
+ * VM is the type (sw, default, td), HYPERCALL says if KVM_CAP_EXIT_HYPERCALL is
  * enabled, MSR if the guest's CPUID has KVM_FEATURE_MIGRATION_CONTROL.  All numbers
  * are hexadecimal.
  */
@@ -22,7 +22,7 @@
 enum step_type {
 	/* The guest: RBX, RCX and RDX of KVM_HC_MAP_GPA_RANGE */
 	STEP_MAP,
-	/* R11, R12, R13, R10 of KVM_HC_SW_TDVMCALL */
+	/* R11, R12, R13, R10 of a TDVMCALL */
 	STEP_TD,
 	/* RAX of any hypercall */
 	STEP_HC,
@@ -72,10 +72,12 @@ extern const struct fuzz_step_name fuzz_step_names[NR_STEPS];
 #define CHAOS_CLOSE_VM		2
 #define CHAOS_CLOSE_VCPU	4
 
-#define NR_FUZZ_VMS		2
+#define NR_FUZZ_VMS		3
 
 extern const char * const fuzz_vm_names[NR_FUZZ_VMS];
 extern const u32 fuzz_vm_types[NR_FUZZ_VMS];
+/* The bit of an address that makes it shared, in TDVMCALLs */
+extern const u64 fuzz_shared_bits[NR_FUZZ_VMS];
 
 struct step {
 	enum step_type type;

@@ -21,7 +21,9 @@
 #define MODEL_REPORT_FATAL_ERROR	0x10003
 #define MODEL_SETUP_EVENT_NOTIFY	0x10004
 
-#define MODEL_SHARED_BIT		BIT_ULL(KVM_SW_TDVMCALL_SHARED_BIT)
+/* Leaves of a TD that stand for an instruction */
+#define MODEL_TD_RDMSR			31
+#define MODEL_TD_WRMSR			32
 
 /* VMCALL, VMMCALL */
 #define MODEL_INSN_SIZE			3
@@ -55,6 +57,8 @@ struct model_field {
 struct model {
 	/* As userspace has created it. */
 	u32 vm_type;
+	/* in TDVMCALLs */
+	u64 shared_bit;
 	int maxphyaddr;
 	bool has_hypercall_exits;
 	bool has_msr;

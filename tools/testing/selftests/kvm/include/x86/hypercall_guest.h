@@ -14,9 +14,55 @@
 #include "expect.h"
 #include "kvm_util.h"
 #include "processor.h"
+#include "tdx.h"
 #include "ucall_common.h"
 
-#define SHARED		BIT_ULL(KVM_SW_TDVMCALL_SHARED_BIT)
+/*
+ * How a guest makes TDVMCALLs: a software-protected VM by a hypercall of its own, a TD by
+ * TDCALL.
+ */
+struct transport {
+	const char *name;
+	u32 vm_type;
+	/* Bits of an address, of which the topmost makes it shared. */
+	int gpaw;
+};
+
+static const struct transport transports[] = {
+	{ "sw", KVM_X86_SW_PROTECTED_VM, KVM_SW_TDVMCALL_SHARED_BIT + 1 },
+	{ "td48", KVM_X86_TDX_VM, 48 },
+	{ "td52", KVM_X86_TDX_VM, 52 },
+};
+
+/* The one of all VMs that make TDVMCALLs */
+static const struct transport *transport = &transports[0];
+
+#define SHARED		BIT_ULL(transport->gpaw - 1)
+
+static inline bool in_td(void)
+{
+	return transport->vm_type == KVM_X86_TDX_VM;
+}
+
+/* @name is that of a transport, or "td" for all TDs; NULL for any. */
+static inline bool is_transport(const struct transport *t, const char *name)
+{
+	if (t->vm_type == KVM_X86_TDX_VM && !is_gpaw_supported(t->gpaw))
+		return false;
+	if (!(kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(t->vm_type)))
+		return false;
+	return !name || !strcmp(name, t->name) ||
+	       (!strcmp(name, "td") && t->vm_type == KVM_X86_TDX_VM);
+}
+
+static inline int count_transports(const char *name)
+{
+	int i, nr = 0;
+
+	for (i = 0; i < ARRAY_SIZE(transports); i++)
+		nr += is_transport(&transports[i], name);
+	return nr;
+}
 
 #define INSN_SIZE	3
 
@@ -46,6 +92,11 @@ kvm_static_assert(offsetof(struct kvm_regs, rbp) == 56);
 kvm_static_assert(offsetof(struct kvm_regs, r8) == 64);
 kvm_static_assert(offsetof(struct kvm_regs, rflags) == 136);
 kvm_static_assert(offsetof(struct call, out) == 144);
+
+/* A TD has a guest of its own, which finds the same where it looks for calls. */
+kvm_static_assert(sizeof(struct call) == sizeof(struct td_call));
+kvm_static_assert(offsetof(struct call, in) == offsetof(struct td_call, in));
+kvm_static_assert(offsetof(struct call, out) == offsetof(struct td_call, out));
 
 /*
  * The host replaces the INT3s with the hypercall instruction of the CPU.  MOV,
@@ -166,6 +217,12 @@ static inline int enter(struct guest *guest)
 		return -errno;
 	if (run->exit_reason != KVM_EXIT_IO)
 		return run->exit_reason;
+	if (is_tdx_vm(guest->vm)) {
+		if (td_is_ready(guest->vcpu))
+			return KVM_EXIT_IO;
+		ksft_print_msg("%s\n", td_outcome_str(guest->vcpu, 0));
+		return KVM_EXIT_UNKNOWN;
+	}
 
 	switch (get_ucall(guest->vcpu, &uc)) {
 	case UCALL_SYNC:
@@ -198,31 +255,65 @@ static inline void write_hypercall(struct kvm_vm *vm, gva_t gva)
 static inline struct kvm_vm *create_vm(u32 type, u64 operations)
 {
 	struct vm_shape shape = { .mode = VM_MODE_DEFAULT, .type = type };
-	struct kvm_vm *vm = __vm_create(shape, 2, 0);
+	struct kvm_vm *vm;
 
-	write_hypercall(vm, insn_address());
+	if (type == KVM_X86_TDX_VM) {
+		vm = vm_tdx_create(transport->gpaw);
+	} else {
+		vm = __vm_create(shape, 2, 0);
+		write_hypercall(vm, insn_address());
+	}
 	if (operations)
 		vm_enable_cap(vm, KVM_CAP_COCO_EXITS, operations);
 	return vm;
 }
 
-/* With MAXPHYADDR as KVM proposes it if @maxphyaddr is 0. */
-static inline struct guest add_vcpu(struct kvm_vm *vm, u32 id, int maxphyaddr)
+/* With memory for its calls */
+static inline void create_guest_vcpu(struct guest *guest, u32 id)
 {
-	struct guest guest = { .vm = vm, .vcpu = vm_vcpu_add(vm, id, guest_code) };
-	gva_t gva = vm_alloc_page(vm);
-	int ret;
+	gva_t gva;
 
-	if (maxphyaddr)
-		vcpu_set_cpuid_property(guest.vcpu, X86_PROPERTY_MAX_PHY_ADDR, maxphyaddr);
-	guest.maxphyaddr = kvm_cpuid_property(guest.vcpu->cpuid, X86_PROPERTY_MAX_PHY_ADDR);
-	guest.limit = 1ull << min(guest.maxphyaddr, KVM_SW_TDVMCALL_SHARED_BIT);
+	if (is_tdx_vm(guest->vm)) {
+		guest->vcpu = vm_tdx_vcpu_add(guest->vm, id);
+		guest->call = (struct call *)vcpu_tdx_area(guest->vcpu)->calls;
+		return;
+	}
+	guest->vcpu = vm_vcpu_add(guest->vm, id, guest_code);
+	gva = vm_alloc_page(guest->vm);
+	guest->call = addr_gva2hva(guest->vm, gva);
+	vcpu_args_set(guest->vcpu, 1, gva);
+}
 
-	guest.call = addr_gva2hva(vm, gva);
-	vcpu_args_set(guest.vcpu, 1, gva);
-	ret = enter(&guest);
-	TEST_ASSERT(ret == KVM_EXIT_IO, "The guest did not start, but %d (%s)",
-		    ret, outcome_str(ret));
+/* All vCPUs of @vm, with MAXPHYADDR as KVM proposes it if @maxphyaddr is 0. */
+static inline void add_vcpus(struct kvm_vm *vm, struct guest *guests, u32 nr, int maxphyaddr)
+{
+	struct guest *guest;
+	int ret, shared_bit = transport->gpaw - 1;
+
+	for (guest = guests; guest < guests + nr; guest++) {
+		*guest = (struct guest) { .vm = vm };
+		create_guest_vcpu(guest, guest - guests);
+		if (maxphyaddr)
+			vcpu_set_cpuid_property(guest->vcpu, X86_PROPERTY_MAX_PHY_ADDR,
+						maxphyaddr);
+		guest->maxphyaddr = kvm_cpuid_property(guest->vcpu->cpuid,
+						       X86_PROPERTY_MAX_PHY_ADDR);
+		guest->limit = 1ull << min(guest->maxphyaddr, shared_bit);
+	}
+	if (is_tdx_vm(vm))
+		vm_tdx_finalize(vm);
+	for (guest = guests; guest < guests + nr; guest++) {
+		ret = enter(guest);
+		TEST_ASSERT(ret == KVM_EXIT_IO, "The guest did not start, but %d (%s)",
+			    ret, outcome_str(ret));
+	}
+}
+
+static inline struct guest add_vcpu(struct kvm_vm *vm, int maxphyaddr)
+{
+	struct guest guest;
+
+	add_vcpus(vm, &guest, 1, maxphyaddr);
 	return guest;
 }
 
@@ -258,7 +349,9 @@ static inline struct kvm_regs new_regs(u64 leaf)
 
 	for (i = 0; i < ARRAY_SIZE(reg_names); i++)
 		reg[i] = 0xa5c3000000000000ull + 0x0101010101ull * (i + 1);
-	regs.rax = KVM_HC_SW_TDVMCALL;
+	regs.rax = in_td() ? TDG_VP_VMCALL : KVM_HC_SW_TDVMCALL;
+	if (in_td())
+		regs.rcx = TD_EXPOSED_REGS;
 	regs.r10 = 0;
 	regs.r11 = leaf;
 	regs.rip = insn_address();

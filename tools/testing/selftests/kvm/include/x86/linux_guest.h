@@ -33,6 +33,9 @@
 /* Where the kernel's image is mapped, at its physical address, without KASLR. */
 #define LINUX_GUEST_KERNEL_MAP	0xffffffff80000000ul
 
+#define LINUX_GUEST_IOAPIC_GPA		0xfec00000
+#define LINUX_GUEST_LOCAL_APIC_GPA	0xfee00000
+
 /* All of the memory.  Memslots from LINUX_GUEST_FREE_MEMSLOT on are the test's. */
 #define LINUX_GUEST_MEMSLOT	0
 
@@ -75,8 +78,10 @@ struct linux_guest_params {
 	unsigned long vm_type;		/* KVM_X86_* */
 	u32 sev_policy;			/* of an SEV guest, besides what its type is */
 	u64 coco_exits;			/* of KVM_CAP_COCO_EXITS */
+	bool no_coco_exits;		/* an SNP guest with KVM_EXIT_HYPERCALL alone */
 	/* Of an ordinary VM whose guest is to take it for an SEV VM, else 0. */
 	u64 c_bit;
+	u64 snp_host_data[4];		/* is to be in reports of the security processor */
 };
 
 struct linux_guest_uart {
@@ -93,6 +98,7 @@ struct linux_guest {
 	u64 c_bit;			/* of an SEV guest's page table entries, or 0 */
 	bool has_c_bit_memslot;
 	u32 sev_policy;
+	u64 snp_host_data[4];
 
 	/* See linux_guest_virtio.h. */
 	struct linux_guest_disk *disk;
@@ -219,5 +225,8 @@ void linux_guest_print_console(struct linux_guest *guest, int nr_lines);
 /* The library's own; the caller holds console_lock. */
 void linux_guest_uart_write(struct linux_guest *guest, u16 reg, u8 value);
 u8 linux_guest_uart_read(struct linux_guest *guest, u16 reg);
+
+/* What the sum of all bytes lacks to be 0. */
+u8 linux_guest_checksum(const void *data, size_t size);
 
 #endif /* SELFTEST_KVM_LINUX_GUEST_H */

@@ -44,7 +44,7 @@ struct linux_guest_sev {
 	u64 page_tables;
 
 	/* The library's. */
-	unsigned long *bitmap;
+	unsigned long *bitmap, *told;
 };
 
 /* How the list and the guest's page tables differ. */
@@ -56,15 +56,17 @@ struct linux_guest_sev_diff {
 };
 
 /*
- * If this KVM has KVM_X86_SEV_VM or KVM_X86_SEV_ES_VM, or, for KVM_X86_DEFAULT_VM, if
- * this host has a bit for the C-bit and takes the guest's hypercalls.
+ * If this KVM has KVM_X86_SEV_VM, KVM_X86_SEV_ES_VM or KVM_X86_SNP_VM, or, for
+ * KVM_X86_DEFAULT_VM, if this host has a bit for the C-bit and takes the guest's
+ * hypercalls.
  */
 bool linux_guest_sev_supported(u32 vm_type);
 
 /*
  * @params is that of linux_guest_create(), with one of these types.  The guest is
- * offered page status reports and migration control.  linux_guest_sev_free() also
- * frees the linux_guest.
+ * offered page status reports and migration control.  An SNP guest makes no such
+ * reports, it changes the state of pages: what it shares is in the list as well.
+ * linux_guest_sev_free() also frees the linux_guest.
  */
 struct linux_guest_sev *linux_guest_sev_create(struct linux_guest_params *params);
 
@@ -76,8 +78,21 @@ void linux_guest_sev_free(struct linux_guest_sev *sev);
 /* For linux_guest::exit of a test with an own one. */
 bool linux_guest_sev_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu);
 
+/*
+ * Take a request that linux_guest_sev::request has not let be taken.  0 or a negative
+ * errno.  The caller has the lock.
+ */
+int linux_guest_sev_take(struct linux_guest_sev *sev, u64 gpa, u64 size, bool private);
+
 /* For linux_guest_disk::may_access: a device can't read what is encrypted. */
 bool linux_guest_sev_is_shared(struct linux_guest *guest, u64 gpa, u64 size);
+
+/*
+ * Nobody can read the page tables of an SNP guest.  The test has to tell what the guest
+ * says, on its console, that it maps without the C-bit; and when this counts no more.
+ */
+void linux_guest_sev_tell(struct linux_guest_sev *sev, u64 gpa, u64 size);
+void linux_guest_sev_forget(struct linux_guest_sev *sev);
 
 /*
  * Compare the list with the page tables that @vcpu can reach, but for the pages of

@@ -30,9 +30,14 @@ const struct fuzz_step_name fuzz_step_names[NR_STEPS] = {
 	[STEP_CHAOS] = { "chaos", 2 },
 };
 
-const char * const fuzz_vm_names[NR_FUZZ_VMS] = { "sw", "default" };
+const char * const fuzz_vm_names[NR_FUZZ_VMS] = { "sw", "default", "td" };
 const u32 fuzz_vm_types[NR_FUZZ_VMS] = {
-	KVM_X86_SW_PROTECTED_VM, KVM_X86_DEFAULT_VM,
+	KVM_X86_SW_PROTECTED_VM, KVM_X86_DEFAULT_VM, KVM_X86_TDX_VM,
+};
+
+/* A TD with GPAW 48 */
+const u64 fuzz_shared_bits[NR_FUZZ_VMS] = {
+	BIT_ULL(KVM_SW_TDVMCALL_SHARED_BIT), BIT_ULL(KVM_SW_TDVMCALL_SHARED_BIT), BIT_ULL(47),
 };
 
 const char * const fuzzer_names[NR_FUZZERS] = { "guest", "user" };
@@ -204,7 +209,8 @@ static struct step guest_step(const struct fuzz_case *c, bool wild)
 		STEP_MAP, STEP_MAP, STEP_TD, STEP_TD, STEP_TD, STEP_WR, STEP_WR, STEP_RD, STEP_HC,
 	};
 	struct step step = { .type = one_of(types, ARRAY_SIZE(types)) };
-	u64 limit = BIT_ULL(min_t(u64, c->maxphyaddr, 51));
+	u64 shared_bit = fuzz_shared_bits[c->vm_type];
+	u64 limit = min_t(u64, BIT_ULL(c->maxphyaddr), shared_bit);
 	u64 gpa, size;
 
 	random_range(one_in(8) ? BIT_ULL(c->maxphyaddr) : limit, wild, &gpa, &size);
@@ -222,7 +228,7 @@ static struct step guest_step(const struct fuzz_case *c, bool wild)
 	case STEP_TD:
 		last_size = size;
 		step.args[0] = MODEL_GET_TD_VM_CALL_INFO + below(wild ? 6 : 5);
-		step.args[1] = gpa | (one_in(4) ? 0 : MODEL_SHARED_BIT);
+		step.args[1] = gpa | (one_in(4) ? 0 : shared_bit);
 		step.args[2] = size;
 		if (step.args[0] == MODEL_GET_TD_VM_CALL_INFO)
 			step.args[1] = below(3);
@@ -327,6 +333,15 @@ static struct step vm_step(bool is_first)
 	return step;
 }
 
+/* What a type of VM supports, half of the time: the rest is refused. */
+static void limit_bitmap(struct step *step, u32 vm_type)
+{
+	if (vm_type == KVM_X86_DEFAULT_VM)
+		step->args[0] &= MODEL_ANY_EXITS;
+	if (vm_type == KVM_X86_TDX_VM)
+		step->args[0] &= ~(u64)KVM_COCO_EXIT_MIGRATION_CONTROL;
+}
+
 void fuzz_make_case(struct fuzz_case *c, u64 seed, enum fuzzer fuzzer, int vm_type, u64 nr)
 {
 	static const u64 maxphyaddrs[] = { 36, 39, 46, 46, 48, 52 };
@@ -345,8 +360,8 @@ void fuzz_make_case(struct fuzz_case *c, u64 seed, enum fuzzer fuzzer, int vm_ty
 	c->nr_steps = MIN_STEPS + below(MAX_STEPS - MIN_STEPS);
 	for (; i < 4; i++) {
 		c->steps[i] = vm_step(true);
-		if (fuzz_vm_types[vm_type] != KVM_X86_SW_PROTECTED_VM && i)
-			c->steps[i].args[0] &= MODEL_ANY_EXITS;
+		if (i)
+			limit_bitmap(&c->steps[i], fuzz_vm_types[vm_type]);
 		if (i < 3 && one_in(3))
 			c->steps[i].args[below(3)] ^= BIT_ULL(below(32));
 	}
@@ -355,9 +370,7 @@ void fuzz_make_case(struct fuzz_case *c, u64 seed, enum fuzzer fuzzer, int vm_ty
 			c->steps[i++] = vm_step(false);
 			if (i < c->nr_steps) {
 				c->steps[i] = vm_step(true);
-				if (fuzz_vm_types[vm_type] != KVM_X86_SW_PROTECTED_VM)
-					c->steps[i].args[0] &= MODEL_ANY_EXITS;
-				i++;
+				limit_bitmap(&c->steps[i++], fuzz_vm_types[vm_type]);
 			}
 			continue;
 		}

@@ -22,6 +22,8 @@
 
 #define MODEL_GP_VECTOR			13
 
+#define MODEL_EXIT_REASON_TDCALL	77
+
 #define MODEL_TDVMCALL_EXITS	(KVM_COCO_EXIT_GET_QUOTE | KVM_COCO_EXIT_SETUP_EVENT_NOTIFY | \
 				 KVM_COCO_EXIT_FATAL_ERROR)
 
@@ -58,15 +60,20 @@ static void model_exit(struct model *m, u32 reason, u64 preset)
 /* No TDVMCALLs, no shared bit. */
 static bool model_has_tdvmcalls(const struct model *m)
 {
-	return m->vm_type == KVM_X86_SW_PROTECTED_VM;
+	return m->vm_type == KVM_X86_SW_PROTECTED_VM || m->vm_type == KVM_X86_TDX_VM;
+}
+
+static bool model_is_td(const struct model *m)
+{
+	return m->vm_type == KVM_X86_TDX_VM;
 }
 
 /* The first address that the guest cannot have. */
 static u64 model_limit(const struct model *m)
 {
-	if (model_has_tdvmcalls(m) && m->maxphyaddr > KVM_SW_TDVMCALL_SHARED_BIT)
-		return MODEL_SHARED_BIT;
-	return BIT_ULL(m->maxphyaddr);
+	u64 limit = BIT_ULL(m->maxphyaddr);
+
+	return model_has_tdvmcalls(m) && limit > m->shared_bit ? m->shared_bit : limit;
 }
 
 static bool model_fits(const struct model *m, u64 gpa, u64 size)
@@ -87,6 +94,9 @@ bool model_enable_exits(struct model *m, u64 bitmap, u64 other_args, u64 flags)
 
 	if (model_has_tdvmcalls(m))
 		supported |= MODEL_TDVMCALL_EXITS;
+	/* A TD has no such MSR. */
+	if (model_is_td(m))
+		supported &= ~(u64)KVM_COCO_EXIT_MIGRATION_CONTROL;
 	if ((bitmap & ~supported) || other_args || flags || m->has_vcpu)
 		return false;
 	m->exits = bitmap;
@@ -166,8 +176,8 @@ static void model_answer_info(struct model *m, u64 ret, u64 data)
 
 static bool model_is_shared(const struct model *m, u64 gpa, u64 size)
 {
-	return (gpa & MODEL_SHARED_BIT) && model_is_page_aligned(gpa | size) &&
-	       model_fits(m, gpa & ~MODEL_SHARED_BIT, size);
+	return (gpa & m->shared_bit) && model_is_page_aligned(gpa | size) &&
+	       model_fits(m, gpa & ~m->shared_bit, size);
 }
 
 static void model_get_quote(struct model *m)
@@ -176,13 +186,13 @@ static void model_get_quote(struct model *m)
 
 	if (!(m->exits & KVM_COCO_EXIT_GET_QUOTE)) {
 		/* Userspace checks. */
-		if (!(gpa & MODEL_SHARED_BIT))
+		if (!(gpa & m->shared_bit))
 			return model_end_tdvmcall(m, MODEL_INVALID_OPERAND);
 		model_exit(m, KVM_EXIT_TDX, MODEL_UNSUPPORTED);
 		show64(m, &in_run.tdx.flags, 0);
 		show64(m, &in_run.tdx.nr, m->args.r11);
 		show64(m, &in_run.tdx.get_quote.ret, MODEL_UNSUPPORTED);
-		show64(m, &in_run.tdx.get_quote.gpa, gpa & ~MODEL_SHARED_BIT);
+		show64(m, &in_run.tdx.get_quote.gpa, gpa & ~m->shared_bit);
 		show64(m, &in_run.tdx.get_quote.size, size);
 		return;
 	}
@@ -192,7 +202,7 @@ static void model_get_quote(struct model *m)
 	model_exit(m, KVM_EXIT_COCO_GET_QUOTE, EOPNOTSUPP);
 	show32(m, &in_run.coco_get_quote.ret, EOPNOTSUPP);
 	show32(m, &in_run.coco_get_quote.flags, 0);
-	show64(m, &in_run.coco_get_quote.gpa, gpa & ~MODEL_SHARED_BIT);
+	show64(m, &in_run.coco_get_quote.gpa, gpa & ~m->shared_bit);
 	show64(m, &in_run.coco_get_quote.size, size);
 }
 
@@ -226,7 +236,9 @@ static void model_report_fatal_error(struct model *m)
 		args->rsi, args->r8, args->r9, args->rdx, 0,
 	};
 	const u64 data[] = {
-		args->rax, args->rcx, args->rdx, args->rbx, 0, 0, args->rsi, args->rdi,
+		/* Of a TD, it is how TDH.VP.ENTER ended: a TDCALL. */
+		model_is_td(m) ? MODEL_EXIT_REASON_TDCALL : args->rax,
+		args->rcx, args->rdx, args->rbx, 0, 0, args->rsi, args->rdi,
 		args->r8, args->r9, args->r10, args->r11, args->r12, args->r13, args->r14,
 		args->r15,
 	};
@@ -248,7 +260,7 @@ static void model_report_fatal_error(struct model *m)
 	show32(m, &in_run.coco_fatal_error.reserved, 0);
 	show32(m, &in_run.coco_fatal_error.flags, has_gpa ? KVM_COCO_FATAL_ERROR_GPA_VALID : 0);
 	show64(m, &in_run.coco_fatal_error.error_code, args->r12 & ~MODEL_GPA_VALID);
-	show64(m, &in_run.coco_fatal_error.gpa, has_gpa ? args->r13 & ~MODEL_SHARED_BIT : 0);
+	show64(m, &in_run.coco_fatal_error.gpa, has_gpa ? args->r13 & ~m->shared_bit : 0);
 	for (i = 0; i < ARRAY_SIZE(message); i++)
 		model_show(m, in_run.coco_fatal_error.message + i * sizeof(u64), sizeof(u64),
 			   message[i]);
@@ -332,6 +344,15 @@ static void model_stop_tdvmcall(struct model *m, u64 gpa, u64 status)
 	model_return(m, status, gpa, m->args.r12, m->args.r13, m->args.r14);
 }
 
+static void model_end_hypercall(struct model *m, u64 ret)
+{
+	if (model_is_td(m))
+		m->regs.r10 = ret;
+	else
+		m->regs.rax = ret;
+	m->regs.rip += MODEL_INSN_SIZE;
+}
+
 static void model_end_range(struct model *m, u64 err)
 {
 	u64 status = MODEL_SUCCESS;
@@ -342,17 +363,17 @@ static void model_end_range(struct model *m, u64 err)
 		if (!err)
 			return model_end_tdvmcall(m, status);
 		return model_stop_tdvmcall(m, m->gfn * MODEL_PAGE |
-					   (m->args.r12 & MODEL_SHARED_BIT), status);
+					   (m->args.r12 & m->shared_bit), status);
 	}
 
 	if (m->is_moved)
 		return;
-	if (err == EAGAIN) {
+	/* A TDCALL is over, whatever comes of it. */
+	if (err == EAGAIN && !model_is_td(m)) {
 		m->asks_first = true;
 		return;
 	}
-	m->regs.rax = model_has_range_exit(m) ? -err : err;
-	m->regs.rip += MODEL_INSN_SIZE;
+	model_end_hypercall(m, model_has_range_exit(m) ? -err : err);
 }
 
 /* @gfn and @npages do not wrap. */
@@ -373,7 +394,7 @@ static void model_range(struct model *m, u64 gfn, u64 npages, u64 attrs, bool is
 
 static void model_map_gpa(struct model *m)
 {
-	u64 gpa = m->args.r12 & ~MODEL_SHARED_BIT, size = m->args.r13;
+	u64 gpa = m->args.r12 & ~m->shared_bit, size = m->args.r13;
 
 	if (!model_can_map(m))
 		return model_stop_tdvmcall(m, m->args.r12, MODEL_UNSUPPORTED);
@@ -383,22 +404,16 @@ static void model_map_gpa(struct model *m)
 		return model_stop_tdvmcall(m, m->args.r12, MODEL_ALIGN_ERROR);
 
 	model_range(m, gpa / MODEL_PAGE, size / MODEL_PAGE,
-		    m->args.r12 & MODEL_SHARED_BIT ? 0 : KVM_MAP_GPA_RANGE_ENCRYPTED, true);
+		    m->args.r12 & m->shared_bit ? 0 : KVM_MAP_GPA_RANGE_ENCRYPTED, true);
 }
 
-static void model_end_hypercall(struct model *m, u64 rax)
+static void model_map_gpa_range(struct model *m, u64 gpa, u64 npages, u64 attrs)
 {
-	m->regs.rax = rax;
-	m->regs.rip += MODEL_INSN_SIZE;
-}
-
-static void model_map_gpa_range(struct model *m)
-{
-	u64 gfn = m->args.rbx / MODEL_PAGE, npages = m->args.rcx, attrs = m->args.rdx;
+	u64 gfn = gpa / MODEL_PAGE;
 
 	if (!model_can_map(m))
 		return model_end_hypercall(m, -KVM_ENOSYS);
-	if (!model_is_page_aligned(m->args.rbx) || !npages || gfn + npages < gfn || attrs >> 5)
+	if (!model_is_page_aligned(gpa) || !npages || gfn + npages < gfn || attrs >> 5)
 		return model_end_hypercall(m, -KVM_EINVAL);
 
 	model_range(m, gfn, npages, attrs, false);
@@ -406,14 +421,23 @@ static void model_map_gpa_range(struct model *m)
 
 /* What the guest asks, and what it gets for it if userspace is not asked. */
 
+static bool model_is_tdvmcall(const struct model *m)
+{
+	return model_has_tdvmcalls(m) && !m->args.r10 &&
+	       (model_is_td(m) || m->args.rax == KVM_HC_SW_TDVMCALL);
+}
+
 static void model_hypercall(struct model *m)
 {
 	m->args = m->regs;
 	m->is_moved = false;
 
-	if (m->args.rax == KVM_HC_MAP_GPA_RANGE)
-		return model_map_gpa_range(m);
-	if (m->args.rax != KVM_HC_SW_TDVMCALL || !model_has_tdvmcalls(m) || m->args.r10)
+	/* A TD has R10 to R13 where others have RAX, RBX, RCX and RDX. */
+	if (model_is_td(m) && m->args.r10 == KVM_HC_MAP_GPA_RANGE)
+		return model_map_gpa_range(m, m->args.r11, m->args.r12, m->args.r13);
+	if (!model_is_td(m) && m->args.rax == KVM_HC_MAP_GPA_RANGE)
+		return model_map_gpa_range(m, m->args.rbx, m->args.rcx, m->args.rdx);
+	if (!model_is_tdvmcall(m))
 		return model_end_hypercall(m, -KVM_ENOSYS);
 
 	switch (m->args.r11) {
@@ -427,6 +451,11 @@ static void model_hypercall(struct model *m)
 		return model_report_fatal_error(m);
 	case MODEL_SETUP_EVENT_NOTIFY:
 		return model_setup_event_notify(m);
+	case MODEL_TD_RDMSR:
+	case MODEL_TD_WRMSR:
+		/* Those that a TD has are not what this is about. */
+		return model_end_tdvmcall(m, model_is_td(m) ? MODEL_INVALID_OPERAND :
+							      MODEL_UNSUPPORTED);
 	default:
 		return model_end_tdvmcall(m, MODEL_UNSUPPORTED);
 	}

@@ -13,19 +13,21 @@
 
 #include "kvm_util.h"
 #include "linux_guest.h"
+#include "linux_guest_acpi.h"
+#include "linux_guest_sev_es.h"
+#include "linux_guest_snp.h"
 #include "linux_guest_virtio.h"
 #include "processor.h"
-#include "linux_guest_sev_es.h"
 #include "sev.h"
 
 /*
- * No ACPI and no PCI, as there are neither.  Without console= Linux would pick
+ * No PCI, as there is none, nor ACPI for most guests.  Without console= Linux would pick
  * ttyS0 and print every line twice, as the early console is kept.  KTAP needs
  * lines without a time.  io_delay=0x80 would be one more exit per delay.
  */
 #define BASE_CMDLINE	"earlycon=uart8250,io,0x3f8 keep_bootcon console=null "	\
 			"loglevel=7 printk.time=0 printk.devkmsg=on "		\
-			"acpi=off pci=off nokaslr io_delay=none "		\
+			"pci=off nokaslr io_delay=none "			\
 			"reboot=k panic=-1 oops=panic "
 
 /* Below 640 KiB, in memory that Linux does not use before it is done with it. */
@@ -36,6 +38,8 @@
 #define SEV_ES_GPA		0x9c000
 #define MP_TABLE_GPA		0x9fc00
 #define LOW_MEM_END		0xa0000
+#define ACPI_GPA		0xe0000
+#define ACPI_END		(ACPI_GPA + PAGE_SIZE)
 #define BIOS_GPA		0xf0000
 #define HIGH_MEM_GPA		0x100000
 
@@ -61,6 +65,7 @@
 #define BOOT_DS			0x18
 #define E820_RAM		1
 #define E820_RESERVED		2
+#define E820_ACPI		3
 
 #define UART_PORT		0x3f8
 #define I8042_COMMAND		0x64
@@ -68,8 +73,6 @@
 #define RESET_CONTROL		0xcf9
 #define RESET_CPU		BIT(2)
 
-#define IOAPIC_GPA		0xfec00000
-#define LOCAL_APIC_GPA		0xfee00000
 #define NR_ISA_IRQS		16
 
 /* Interrupts KVM_RUN; that the handler runs is all that it is for. */
@@ -189,7 +192,7 @@ enum mp_irq_type {
 #define MP_ALL_APICS		0xff
 #define APIC_VERSION		0x14
 
-static u8 checksum(const void *data, size_t size)
+u8 linux_guest_checksum(const void *data, size_t size)
 {
 	const u8 *byte = data;
 	u8 sum = 0;
@@ -226,7 +229,8 @@ static void write_mp_table(struct linux_guest *guest)
 
 	ioapic = entry;
 	*ioapic = (struct mp_ioapic) {
-		MP_IOAPIC, guest->nr_vcpus, 0x11, MP_IOAPIC_ENABLED, IOAPIC_GPA
+		MP_IOAPIC, guest->nr_vcpus, 0x11, MP_IOAPIC_ENABLED,
+		LINUX_GUEST_IOAPIC_GPA
 	};
 	entry = ioapic + 1;
 	table->nr_entries += 2;
@@ -249,9 +253,9 @@ static void write_mp_table(struct linux_guest *guest)
 	memcpy(table->oem, "KVM     ", 8);
 	memcpy(table->product, "SELFTEST    ", 12);
 	table->revision = 4;
-	table->local_apic = LOCAL_APIC_GPA;
+	table->local_apic = LINUX_GUEST_LOCAL_APIC_GPA;
 	table->length = entry - (void *)table;
-	table->checksum = checksum(table, table->length);
+	table->checksum = linux_guest_checksum(table, table->length);
 	TEST_ASSERT(MP_TABLE_GPA + sizeof(*pointer) + table->length <= LOW_MEM_END,
 		    "The MP table of %d vCPUs is too large", guest->nr_vcpus);
 
@@ -259,7 +263,7 @@ static void write_mp_table(struct linux_guest *guest)
 	pointer->table = MP_TABLE_GPA + sizeof(*pointer);
 	pointer->length = sizeof(*pointer) / 16;
 	pointer->revision = table->revision;
-	pointer->checksum = checksum(pointer, sizeof(*pointer));
+	pointer->checksum = linux_guest_checksum(pointer, sizeof(*pointer));
 }
 
 static void *read_file(const char *path, size_t *size)
@@ -364,13 +368,22 @@ static void add_e820(struct boot_params *boot, gpa_t start, gpa_t end, u32 type)
 	};
 }
 
+/* What is behind it, up to LOW_MEM_END, is the library's. */
+static gpa_t low_ram_end(struct linux_guest *guest)
+{
+	if (is_sev_snp_vm(guest->vm))
+		return LINUX_GUEST_SNP_GPA;
+	return is_sev_es_vm(guest->vm) ? SEV_ES_GPA : MP_TABLE_GPA;
+}
+
 /* Returns the guest's first instruction. */
 static gpa_t load_linux(struct linux_guest *guest, const struct linux_guest_params *params)
 {
 	struct boot_params *boot = addr_gpa2hva(guest->vm, BOOT_PARAMS_GPA);
 	size_t size, header_size, setup_size;
 	struct setup_header *hdr = &boot->hdr;
-	gpa_t reserved;
+	bool snp = is_sev_snp_vm(guest->vm);
+	gpa_t reserved = low_ram_end(guest);
 	char *cmdline;
 	int len, tsc_khz;
 	u8 *image;
@@ -403,17 +416,21 @@ static gpa_t load_linux(struct linux_guest *guest, const struct linux_guest_para
 	/* A guest without kvmclock would measure it, and be wrong if the host is busy. */
 	tsc_khz = __vcpu_ioctl(guest->vcpus[0], KVM_GET_TSC_KHZ, NULL);
 	TEST_ASSERT(tsc_khz > 0, KVM_IOCTL_ERROR(KVM_GET_TSC_KHZ, tsc_khz));
-	len = snprintf(cmdline, hdr->cmdline_size + 1, BASE_CMDLINE "tsc_early_khz=%d %s",
-		       tsc_khz, params->cmdline ?: "");
+	len = snprintf(cmdline, hdr->cmdline_size + 1, BASE_CMDLINE "%stsc_early_khz=%d %s",
+		       snp ? "" : "acpi=off ", tsc_khz, params->cmdline ?: "");
 	TEST_ASSERT(len <= hdr->cmdline_size, "The command line is too long: %s",
 		    params->cmdline);
 	hdr->cmd_line_ptr = CMDLINE_GPA;
 	hdr->type_of_loader = LOADER_TYPE_UNDEFINED;
 	hdr->code32_start = hdr->pref_address;
 
-	reserved = is_sev_es_vm(guest->vm) ? SEV_ES_GPA : MP_TABLE_GPA;
 	add_e820(boot, 0, reserved, E820_RAM);
 	add_e820(boot, reserved, LOW_MEM_END, E820_RESERVED);
+	if (snp) {
+		add_e820(boot, ACPI_GPA, ACPI_END, E820_ACPI);
+		boot->acpi_rsdp_addr = ACPI_GPA;
+		hdr->setup_data = LINUX_GUEST_SNP_SETUP_DATA;
+	}
 	add_e820(boot, BIOS_GPA, HIGH_MEM_GPA, E820_RESERVED);
 	add_e820(boot, HIGH_MEM_GPA, guest->mem_size, E820_RAM);
 
@@ -477,7 +494,9 @@ static void set_boot_state(struct linux_guest *guest, gpa_t entry)
 	sregs.cr3 = PAGE_TABLES_GPA | guest->c_bit;
 	sregs.cr4 = X86_CR4_PAE;
 	sregs.efer = EFER_LME | EFER_LMA;
-	if (is_sev_es_vm(guest->vm))
+	if (is_sev_snp_vm(guest->vm))
+		linux_guest_load_snp_boot(guest, &regs);
+	else if (is_sev_es_vm(guest->vm))
 		linux_guest_load_sev_es_boot(guest, SEV_ES_GPA, &regs);
 	vcpu_sregs_set(vcpu, &sregs);
 	vcpu_regs_set(vcpu, &regs);
@@ -540,7 +559,8 @@ static struct kvm_cpuid2 *add_sev_leaf(struct linux_guest *guest,
 	cpuid->entries[cpuid->nent++] = (struct kvm_cpuid_entry2) {
 		.function = SEV_LEAF,
 		.eax = BIT(X86_FEATURE_SEV.bit) |
-		       (is_sev_es_vm(guest->vm) ? BIT(X86_FEATURE_SEV_ES.bit) : 0),
+		       (is_sev_es_vm(guest->vm) ? BIT(X86_FEATURE_SEV_ES.bit) : 0) |
+		       (is_sev_snp_vm(guest->vm) ? BIT(X86_FEATURE_SEV_SNP.bit) : 0),
 		.ebx = 1 << 6 | __builtin_ctzll(guest->c_bit),
 	};
 	return cpuid;
@@ -580,6 +600,8 @@ static void init_cpuid(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 				*regs[reg] &= ~f->hidden[reg];
 		}
 	}
+	if (is_sev_snp_vm(guest->vm))
+		linux_guest_limit_snp_cpuid(vcpu);
 	vcpu_set_cpuid(vcpu);
 }
 
@@ -655,7 +677,9 @@ struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *pa
 	/* All of the memory is the guest's: none of the library's own tables. */
 	vm = vm_create_barebones_type(params->vm_type);
 	guest->vm = vm;
-	if (is_sev_es_vm(vm))
+	if (is_sev_snp_vm(vm))
+		snp_vm_init(vm);
+	else if (is_sev_es_vm(vm))
 		sev_es_vm_init(vm);
 	else if (is_sev_vm(vm))
 		sev_vm_init(vm);
@@ -674,7 +698,10 @@ struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *pa
 	vm_create_irqchip(vm);
 	vm_ioctl(vm, KVM_CREATE_PIT2, &pit);
 	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS_THP, 0, LINUX_GUEST_MEMSLOT,
-				    guest->mem_size >> vm->page_shift, 0);
+				    guest->mem_size >> vm->page_shift,
+				    is_sev_snp_vm(vm) ? KVM_MEM_GUEST_MEMFD : 0);
+	if (is_sev_snp_vm(vm))
+		vm_mem_set_private(vm, 0, guest->mem_size);
 	if (guest->has_c_bit_memslot)
 		set_c_bit_memslot(guest, 0);
 
@@ -689,7 +716,11 @@ struct linux_guest *linux_guest_create(const struct linux_guest_params *params)
 {
 	struct linux_guest *guest = linux_guest_create_empty(params);
 
-	write_mp_table(guest);
+	/* Linux looks for no MP table as an SNP guest. */
+	if (is_sev_snp_vm(guest->vm))
+		linux_guest_write_acpi(guest, ACPI_GPA);
+	else
+		write_mp_table(guest);
 	set_boot_state(guest, load_linux(guest, params));
 	return guest;
 }
@@ -753,8 +784,17 @@ static u8 port_read(struct linux_guest *guest, u16 port)
 static void handle_io(struct linux_guest *guest, struct kvm_run *run)
 {
 	u8 *data = (u8 *)run + run->io.data_offset;
-	u32 i, size = run->io.size;
+	u32 i, size = run->io.size, timer;
 
+	/* Nobody may see bytes of two values. */
+	if (run->io.direction == KVM_EXIT_IO_IN && run->io.port == LINUX_GUEST_PM_TIMER_PORT &&
+	    size == sizeof(timer)) {
+		for (i = 0; i < run->io.count; i++) {
+			timer = linux_guest_pm_timer();
+			memcpy(data + i * size, &timer, size);
+		}
+		return;
+	}
 	/* A string instruction comes with several values for the same port. */
 	for (i = 0; i < size * run->io.count; i++) {
 		if (run->io.direction == KVM_EXIT_IO_OUT)
@@ -786,6 +826,13 @@ static void stop_on_error(struct linux_guest *guest, struct kvm_vcpu *vcpu, int 
 	if (!err && vcpu->run->exit_reason == KVM_EXIT_SYSTEM_EVENT) {
 		linux_guest_fail(guest, "vCPU %u: system event %u, 0x%llx", vcpu->id,
 				 vcpu->run->system_event.type, vcpu->run->system_event.data[0]);
+		return;
+	}
+	if (vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT) {
+		linux_guest_fail(guest, "vCPU %u: %s access to gpa 0x%llx", vcpu->id,
+				 vcpu->run->memory_fault.flags &
+				 KVM_MEMORY_EXIT_FLAG_PRIVATE ? "private" : "shared",
+				 vcpu->run->memory_fault.gpa);
 		return;
 	}
 	__vcpu_ioctl(vcpu, KVM_GET_REGS, &regs);
@@ -821,11 +868,18 @@ static void handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	}
 }
 
+/* KVM_RUN fails as well if the guest's accesses don't match the attributes of memory. */
+static bool has_exited(struct kvm_vcpu *vcpu)
+{
+	return !__vcpu_run(vcpu) ||
+	       (errno == EFAULT && vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT);
+}
+
 /* What an exit was for, KVM does at the next KVM_RUN, and that may exit again. */
 static void complete_exits(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 {
 	vcpu->run->immediate_exit = 1;
-	while (!__vcpu_run(vcpu))
+	while (has_exited(vcpu))
 		handle_exit(guest, vcpu);
 	if (errno != EINTR)
 		stop_on_error(guest, vcpu, errno);
@@ -835,7 +889,7 @@ static void run_vcpu(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 {
 	while (READ_ONCE(guest->end) == LINUX_GUEST_RUNNING) {
 		/* EAGAIN: INIT or SIPI has changed what an AP waits for. */
-		if (!__vcpu_run(vcpu))
+		if (has_exited(vcpu))
 			handle_exit(guest, vcpu);
 		else if (errno != EINTR && errno != EAGAIN)
 			stop_on_error(guest, vcpu, errno);

@@ -8,6 +8,7 @@
 #include "kvm_util.h"
 #include "processor.h"
 #include "linux_guest_sev.h"
+#include "linux_guest_snp.h"
 #include "sev.h"
 
 #define KVM_CPUID_FEATURES_LEAF	(KVM_CPUID_SIGNATURE + 1)
@@ -65,6 +66,10 @@ static void launch(struct linux_guest *guest)
 	struct kvm_sev_launch_start start = { .policy = guest->sev_policy };
 	u8 measurement[256];
 
+	if (is_sev_snp_vm(guest->vm)) {
+		linux_guest_snp_launch(guest);
+		return;
+	}
 	vm_sev_ioctl(guest->vm, KVM_SEV_LAUNCH_START, &start);
 	sev_register_encrypted_memory(guest->vm,
 				      memslot2region(guest->vm, LINUX_GUEST_MEMSLOT));
@@ -115,11 +120,25 @@ static void walk_table(struct linux_guest_sev *sev, u64 entry, int level, unsign
 	}
 }
 
+void linux_guest_sev_tell(struct linux_guest_sev *sev, u64 gpa, u64 size)
+{
+	mark(sev, sev->told, gpa, size);
+}
+
+void linux_guest_sev_forget(struct linux_guest_sev *sev)
+{
+	bitmap_zero(sev->told, sev->guest->mem_size / SZ_4K);
+}
+
 /* Mark all pages that the vCPU can access without the C-bit. */
 static void walk_vcpu(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, unsigned long *bitmap)
 {
 	struct kvm_sregs sregs;
 
+	if (is_sev_snp_vm(sev->guest->vm)) {
+		memcpy(bitmap, sev->told, bitmap_size(sev->guest->mem_size / SZ_4K));
+		return;
+	}
 	if (is_sev_es_vm(sev->guest->vm)) {
 		if (sev->page_tables)
 			walk_table(sev, sev->page_tables | sev->guest->c_bit, ROOT_LEVEL,
@@ -185,21 +204,50 @@ bool linux_guest_sev_is_shared(struct linux_guest *guest, u64 gpa, u64 size)
 	return shared;
 }
 
-static void take_request(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu)
+int linux_guest_sev_take(struct linux_guest_sev *sev, u64 gpa, u64 size, bool private)
 {
-	struct kvm_coco_map_gpa_range *map = (void *)vcpu->run->padding;
-	bool private = map->flags & KVM_COCO_MAP_GPA_RANGE_PRIVATE;
+	int err = private ? shared_ranges_remove(&sev->m.shared, gpa, size) :
+			    shared_ranges_add(&sev->m.shared, gpa, size);
+
+	if (!err && is_sev_snp_vm(sev->guest->vm))
+		linux_guest_snp_convert(sev->guest, gpa, size, private);
+	return err;
+}
+
+static int take_request(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u64 gpa, u64 size,
+			bool private)
+{
 	int err = 0;
 
 	pthread_mutex_lock(&sev->m.lock);
 	sev->nr_requests++;
-	if (!sev->request || sev->request(sev, vcpu, map->gpa, map->size, private))
-		err = private ? shared_ranges_remove(&sev->m.shared, map->gpa, map->size) :
-				shared_ranges_add(&sev->m.shared, map->gpa, map->size);
+	if (!sev->request || sev->request(sev, vcpu, gpa, size, private))
+		err = linux_guest_sev_take(sev, gpa, size, private);
 	pthread_mutex_unlock(&sev->m.lock);
+	return err;
+}
 
+static void take_map_gpa_range(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu)
+{
+	struct kvm_coco_map_gpa_range *map = (void *)vcpu->run->padding;
+	int err;
+
+	err = take_request(sev, vcpu, map->gpa, map->size,
+			   map->flags & KVM_COCO_MAP_GPA_RANGE_PRIVATE);
 	map->ret = err ? EINVAL : 0;
 	map->done = err ? 0 : map->size;
+}
+
+/* With KVM_CAP_EXIT_HYPERCALL, which is enabled for no other hypercall. */
+static void take_hypercall(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu)
+{
+	__u64 *args = vcpu->run->hypercall.args;
+	int err;
+
+	TEST_ASSERT_EQ(vcpu->run->hypercall.nr, KVM_HC_MAP_GPA_RANGE);
+	err = take_request(sev, vcpu, args[0], args[1] * SZ_4K,
+			   args[2] & KVM_MAP_GPA_RANGE_ENCRYPTED);
+	vcpu->run->hypercall.ret = err ? EINVAL : 0;
 }
 
 static void take_msr(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu)
@@ -230,7 +278,10 @@ bool linux_guest_sev_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 		vcpu->run->msr.error = 0;
 		return true;
 	case KVM_EXIT_COCO_MAP_GPA_RANGE:
-		take_request(sev, vcpu);
+		take_map_gpa_range(sev, vcpu);
+		return true;
+	case KVM_EXIT_HYPERCALL:
+		take_hypercall(sev, vcpu);
 		return true;
 	case KVM_EXIT_COCO_MIGRATION_CONTROL:
 		take_msr(sev, vcpu);
@@ -264,23 +315,26 @@ static struct linux_guest_sev *create(struct linux_guest_params *params, bool em
 	TEST_ASSERT(sev, "No memory for a guest");
 	if (params->vm_type == KVM_X86_DEFAULT_VM)
 		params->c_bit = BIT_ULL(mock_c_bit());
-	params->coco_exits = KVM_COCO_EXIT_MAP_GPA_RANGE | KVM_COCO_EXIT_MIGRATION_CONTROL;
+	params->coco_exits = params->no_coco_exits ? 0 :
+			     KVM_COCO_EXIT_MAP_GPA_RANGE | KVM_COCO_EXIT_MIGRATION_CONTROL;
 	guest = empty ? linux_guest_create_empty(params) : linux_guest_create(params);
 	/* Debugging is allowed. */
 	guest->sev_policy = params->sev_policy | (is_sev_es_vm(guest->vm) ? SEV_POLICY_ES : 0);
 	if (params->vm_type == KVM_X86_DEFAULT_VM)
 		filter_msr(guest);
-	else if (!empty)
-		launch(guest);
+	memcpy(guest->snp_host_data, params->snp_host_data, sizeof(guest->snp_host_data));
 	guest->private = sev;
 	guest->exit = linux_guest_sev_exit;
 	sev->guest = guest;
 	sev->bitmap = bitmap_zalloc(guest->mem_size / SZ_4K);
-	TEST_ASSERT(sev->bitmap, "No memory for a bitmap");
+	sev->told = bitmap_zalloc(guest->mem_size / SZ_4K);
+	TEST_ASSERT(sev->bitmap && sev->told, "No memory for a bitmap");
 	linux_guest_migration_init(&sev->m, MAX_SHARED_RANGES);
 	sev->m.find_private = find_private;
 	migration_event(&sev->m.state, MIGRATION_OFFER);
 
+	if (params->no_coco_exits)
+		vm_enable_cap(guest->vm, KVM_CAP_EXIT_HYPERCALL, BIT(KVM_HC_MAP_GPA_RANGE));
 	/* KVM must not repair the instruction of a hypercall: it cannot for real SEV guests. */
 	vm_enable_cap(guest->vm, KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_FIX_HYPERCALL_INSN);
 	for (i = 0; i < guest->nr_vcpus; i++) {
@@ -289,6 +343,9 @@ static struct linux_guest_sev *create(struct linux_guest_params *params, bool em
 				 BIT(KVM_FEATURE_MIGRATION_CONTROL);
 		vcpu_set_cpuid(guest->vcpus[i]);
 	}
+	/* CPUID is a part of what an SNP guest is launched with. */
+	if (is_sev_vm(guest->vm) && !empty)
+		launch(guest);
 	return sev;
 }
 
@@ -307,5 +364,6 @@ void linux_guest_sev_free(struct linux_guest_sev *sev)
 	linux_guest_free(sev->guest);
 	linux_guest_migration_destroy(&sev->m);
 	free(sev->bitmap);
+	free(sev->told);
 	free(sev);
 }
