@@ -50,7 +50,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
-TARGETS := kselftest check check-full full fuzz soak pinning erratum mitigations cfi transport firmware shared-ranges qemu emulator-tests compose topics mirror bases refresh apply build image base-build base-image base-tree \
+TARGETS := kselftest check check-full full fuzz soak kicks pinning erratum mitigations cfi transport firmware shared-ranges qemu emulator-tests compose topics mirror bases refresh apply build image base-build base-image base-tree \
            debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
@@ -60,7 +60,7 @@ TARGETS := kselftest check check-full full fuzz soak pinning erratum mitigations
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "  make %-18s %s\n", $$1, $$2 }'
-	@echo 'Options: ENGINE=amd|amd-snp|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  TOPIC=name  COMMITS=FIRST-LAST  KCONFIG=file  SEED=n  SECONDS=n'
+	@echo 'Options: ENGINE=amd|amd-sev|tdx|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  TOPIC=name  COMMITS=FIRST-LAST  KCONFIG=file  SEED=n  SECONDS=n'
 	@echo '         VERSION=N  BASE_COMMIT=ID  V=1  O=dir  BASE=7.2  KERNEL_SRC=...'
 
 deps: ## install the packages of scripts/packages/deps.list that are missing
@@ -101,6 +101,10 @@ fuzz: image ## a million exits that nobody thought of (Intel: 100,000); SEED=, p
 soak: debug-image image ## half an hour of all at once on the debug kernel, whose memory must not grow (SECONDS=, SEED=)
 	@$(RUN) --engine amd --set soak --limit 7200 --seed "$(SEED)" --seconds "$(SECONDS)" \
 		--guest $(O)/image $(call ON,$(DEBUG_OUT))
+
+kicks: image ## guests, plain and encrypted, while each CPU is kicked every 200 us (KICK_US=)
+	@KICK_US=$(or $(KICK_US),200) python3 -m scripts.machine.run --engine amd --set full \
+		--patience 3 --limit 5400 --tests "guest_boot_test sev_guest_test" $(call ON,$(O))
 
 pinning: build ## vendor_module_test has to fail on a KVM that is set up by a pinned task
 	@tests/pinning/check.sh $(O)

@@ -58,7 +58,7 @@ def counting(engine, real):
         return functools.partial(qemu.qemu, cmdline=cmdline, accel=[*KVM, "1"], cpu=qemu.HOST)
     if engine == "intel":
         return bochs.bochs
-    return functools.partial(qemu.qemu, cmdline=cmdline, accel=ICOUNT)
+    return functools.partial(qemu.qemu, cmdline=cmdline, accel=ICOUNT, cpu=qemu.AMD_SEV)
 
 
 def cpu_time(each):

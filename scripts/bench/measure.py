@@ -65,7 +65,7 @@ def boots(out, base, ours, tests, real):
         for kernel, guests in plans.items():
             # What looks like an SEV VM is AMD's, and knows the emulated CPU.
             own = real if kernel is not tests else None
-            how = {"accel": [*KVM, "3"], "cpu": qemu.HOST} if own else {}
+            how = {"accel": [*KVM, "3"], "cpu": qemu.HOST} if own else {"cpu": qemu.AMD_SEV}
             engine = own or "amd"
             each = machine(out / "bench/run" / f"boot-{kernel.name}-{turn}", kernel, engine,
                            f"module kvm-{engine}\ntest 560 boot_bench {BOOTS} {guests}\n",

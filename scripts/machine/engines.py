@@ -4,19 +4,20 @@ import functools
 from typing import Callable
 
 from scripts.machine.bochs import TSC_KHZ, bochs
-from scripts.machine.qemu import AMD_SNP, peer, qemu
-from scripts.machine.tsc import host_khz
+from scripts.machine.qemu import AMD_SEV, peer, qemu, tdx
+from scripts.machine.tsc import TDX_KHZ, host_khz
 
 # Bochs runs its CPUs in turn, in one thread: two cost twice the time and more.
-ENGINES: dict[str, Callable] = {"amd": qemu, "amd-snp": functools.partial(qemu, cpu=AMD_SNP),
+ENGINES: dict[str, Callable] = {"amd": qemu, "amd-sev": functools.partial(qemu, cpu=AMD_SEV),
+                                "tdx": tdx,
                                 "intel": bochs,
                                 "intel-smp": functools.partial(bochs, cpus=2)}
 # Two machines with a line between them, for tests that need two hosts.
-PAIRS = {"amd": {f"amd-{side}": functools.partial(peer, side=side) for side in (0, 1)}}
+PAIRS = {"amd-sev": {f"amd-sev-{side}": functools.partial(peer, side=side) for side in (0, 1)}}
 
 
 def command_line(machine, run_dir, kernel, initrd):
-    """That of MACHINE, say intel-base or amd-0."""
+    """That of MACHINE, say intel-base or amd-sev-0."""
     for pair in PAIRS.values():
         if machine in pair:
             return pair[machine](run_dir, kernel, initrd)
@@ -38,4 +39,6 @@ def together(machines):
 
 def tsc_khz(machine):
     """The rate of the TSC of MACHINE, say intel-base, in kHz."""
+    if machine.startswith("tdx"):
+        return TDX_KHZ
     return host_khz() if machine.startswith("amd") else TSC_KHZ

@@ -33,7 +33,7 @@ def options():
     parser.add_argument("--check-options", action="store_true",
                         help="only check the options, before the kernel is built")
     parser.add_argument("--set", choices=[s for s in SETS if s not in ("base", "pair")], default="quick")
-    parser.add_argument("--engine", default="", help="amd, amd-snp, intel, intel-smp (default: all)")
+    parser.add_argument("--engine", default="", help="amd, amd-sev, tdx, intel, intel-smp (default: all)")
     parser.add_argument("--tests", default="", help="names or globs")
     parser.add_argument("--seed", help="for tests of the plan whose argument is SEED")
     parser.add_argument("--seconds", default="", help="for tests of the plan whose argument is SECONDS")

@@ -5,6 +5,9 @@ import functools
 import mmap
 import time
 
+# The machine with TDX has a TSC of its own, as TDs need one of a multiple of 25 MHz.
+TDX_KHZ = 2_500_000
+
 # rdtsc; shl $32, %rdx; or %rdx, %rax; ret
 RDTSC = bytes.fromhex("0f31 48c1e220 4809d0 c3")
 

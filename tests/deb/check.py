@@ -13,7 +13,7 @@ from scripts.machine.clock import clock_faults
 from scripts.machine.engines import tsc_khz
 from scripts.machine.ktap import faults, parse, tests_done
 from scripts.machine.machine import CMDLINE, Machine, need
-from scripts.machine.qemu import qemu
+from scripts.machine.qemu import AMD_SEV, qemu
 from scripts.machine.splats import splats
 from scripts.common import Failed, ROOT, run_main
 from tests.deb.root import make_disk, say
@@ -28,7 +28,7 @@ TESTS = ["svm_snp_page_test", "map_gpa_test", "tdvmcall_test", "migration_contro
 def boot(work):
     """The running machine, until it has powered off; and what is wrong with that."""
     cmdline = f"{CMDLINE} root=/dev/vda rw init=/sbin/test-init"
-    machine = Machine(work, qemu(work, work / "vmlinuz", work / "initrd", cmdline, extra=[
+    machine = Machine(work, qemu(work, work / "vmlinuz", work / "initrd", cmdline, cpu=AMD_SEV, extra=[
         "-drive", f"file={work}/disk,format=raw,if=virtio,cache=unsafe"]))
     shown = 0
     try:

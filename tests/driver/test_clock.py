@@ -50,6 +50,7 @@ class Clocks(unittest.TestCase):
 
     def test_the_rate_of_each_engine(self):
         self.assertEqual(tsc_khz("intel-base"), 200000)
+        self.assertEqual(tsc_khz("tdx-base"), 2500000)
         for engine in ENGINES:
             self.assertEqual(tsc_khz(f"{engine}-again"), tsc_khz(engine))
 

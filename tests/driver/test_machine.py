@@ -166,7 +166,7 @@ class Options(Sandbox):
     def test_wrong_engine_wrong_test_and_a_missing_emulator(self):
         common = [sys.executable, "-m", "scripts.machine.run", "--build", self.temp, "--init",
                   self.temp / "init", "--run-dir", self.temp / "run"]
-        self.bad(self.call(*common, "--engine", "arm"), "ENGINE=arm", "amd amd-snp intel")
+        self.bad(self.call(*common, "--engine", "arm"), "ENGINE=arm", "amd amd-sev tdx intel")
         self.bad(self.call(*common, "--tests", "no_such_test"), "TESTS=no_such_test",
                  "fix_hypercall_test")
         tests = self.temp / "selftests/x86"

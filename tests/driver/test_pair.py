@@ -20,7 +20,7 @@ class Machine:
         self.started.add(name)
 
     def ended(self):
-        return self.name == "amd" or {"amd-0", "amd-1"} <= self.started
+        return self.name == "amd" or {"amd-sev-0", "amd-sev-1"} <= self.started
 
     def is_over(self, _):
         return True
@@ -39,22 +39,22 @@ class Machine:
 
 class Pair(unittest.TestCase):
     def test_they_belong_together(self):
-        self.assertEqual(together(["amd", "amd-0", "amd-1", "intel", "amd-again"]),
-                         [["amd"], ["amd-0", "amd-1"], ["intel"], ["amd-again"]])
-        self.assertEqual(together(["amd-0"]), [["amd-0"]])
+        self.assertEqual(together(["amd", "amd-sev-0", "amd-sev-1", "intel", "amd-again"]),
+                         [["amd"], ["amd-sev-0", "amd-sev-1"], ["intel"], ["amd-again"]])
+        self.assertEqual(together(["amd-sev-0"]), [["amd-sev-0"]])
 
     def test_neither_waits_for_another_machine(self):
         with (unittest.mock.patch("scripts.machine.watch.boot", lambda name, *_: Machine(name)),
               unittest.mock.patch("builtins.print"),
               unittest.mock.patch("scripts.machine.watch.time.sleep"),
               unittest.mock.patch.object(os, "cpu_count", lambda: 2)):
-            stopped = run_all({"amd": [], "amd-0": [], "amd-1": []},
+            stopped = run_all({"amd": [], "amd-sev-0": [], "amd-sev-1": []},
                               unittest.mock.Mock(limit=1), {})
         self.assertEqual(stopped, {})
 
     def test_each_knows_its_side(self):
         for side in ("0", "1"):
-            tests = [item for item in read_expected("amd", SETS["pair"], side=side)
+            tests = [item for item in read_expected("amd-sev", SETS["pair"], side=side)
                      if isinstance(item, Test)]
             self.assertTrue(tests)
             for test in tests:
@@ -66,7 +66,7 @@ class Pair(unittest.TestCase):
               unittest.mock.patch("scripts.machine.qemu.host_khz", lambda: 2000000)):
             line = Path(temp) / "line"
             line.write_text("of an earlier run")
-            words = [command_line(f"amd-{side}", Path(temp) / f"amd-{side}", "bzImage", "initrd")
+            words = [command_line(f"amd-sev-{side}", Path(temp) / f"amd-sev-{side}", "bzImage", "initrd")
                      for side in (0, 1)]
             self.assertFalse(line.exists())
         for side in (0, 1):

@@ -7,6 +7,8 @@ set -eu
 
 tree=$(readlink -f "$1") emulator=$(readlink -f "$2") out=$3
 programs=$(cd "$tree/tests/tcg" && basename -s .c multiarch/system/*.c x86_64/system/*.c)
+# The fuzzer once more, with two CPUs, and on a machine without SEV-SNP.
+programs="$programs sev-fuzz-smp sev-fuzz-es"
 
 rm -rf "$out"
 mkdir -p "$out/programs"
@@ -26,7 +28,7 @@ CONFIG
 passed=0 failed=0
 for program in $programs; do
 	if timeout 60 make -s -C "$out/programs" -f "$tree/tests/tcg/Makefile.target" \
-			"run-$program" >"$out/$program.log" 2>&1; then
+			${FUZZ_SEED:+"FUZZ_SEED=$FUZZ_SEED"} "run-$program" >"$out/$program.log" 2>&1; then
 		echo "ok - $program"
 		passed=$((passed + 1))
 	else

@@ -3,7 +3,7 @@
 # check.sh OUT: without SNP-safe pages, a host with the SNP erratum has to die.
 #
 # Builds the KVM modules of OUT's tree a second time, from a copy with aligned.patch, and
-# boots them on engine amd-snp.  The same test has to pass there with OUT's own modules.
+# boots them on engine amd.  The same test has to pass there with OUT's own modules.
 set -eu
 
 here=$(dirname "$(readlink -f "$0")")
@@ -21,7 +21,7 @@ patch -s -p1 -d "$copy" <"$here/aligned.patch"
 
 # run IMAGE: its exit status says nothing, a host that dies is what is looked for
 run() {
-	PYTHONPATH="$root" python3 -m scripts.machine.run --engine amd-snp --set erratum \
+	PYTHONPATH="$root" python3 -m scripts.machine.run --engine amd --set erratum \
 		--build "$1" --init "$out/image/init" --run-dir "$work/run-$2" >"$work/run-$2.out" 2>&1
 }
 
@@ -35,10 +35,10 @@ if run "$work/aligned" aligned; then
 	exit 1
 fi
 for words in "RMP violation" "Kernel panic"; do
-	if ! grep -aq "$words" "$work/run-aligned/amd-snp/console"; then
-		echo "erratum: no '$words' in $work/run-aligned/amd-snp/console" >&2
+	if ! grep -aq "$words" "$work/run-aligned/amd/console"; then
+		echo "erratum: no '$words' in $work/run-aligned/amd/console" >&2
 		exit 1
 	fi
-	echo "with aligned.patch: $(grep -am 1 "$words" "$work/run-aligned/amd-snp/console" | tr -d '\r')"
+	echo "with aligned.patch: $(grep -am 1 "$words" "$work/run-aligned/amd/console" | tr -d '\r')"
 done
 echo "the modules and what they did are in $work"

@@ -17,7 +17,7 @@ from scripts.machine.engines import tsc_khz
 from scripts.machine.initrd import load_order
 from scripts.machine.ktap import faults, parse
 from scripts.machine.machine import Machine, pack
-from scripts.machine.qemu import qemu
+from scripts.machine.qemu import AMD_SEV, qemu
 from scripts.machine.splats import splats
 from scripts.common import Failed, run_main, ROOT
 
@@ -55,7 +55,7 @@ def boot(run_dir, image, store, plan):
     run_dir.mkdir()
     flash = "if=pflash,format=raw"
     machine = Machine(run_dir, qemu(
-        run_dir, image / "bzImage", make_initrd(run_dir, image, plan),
+        run_dir, image / "bzImage", make_initrd(run_dir, image, plan), cpu=AMD_SEV,
         extra=["-machine", "q35",
                "-drive", f"{flash},unit=0,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
                "-drive", f"{flash},unit=1,file={store}"]))
