@@ -103,8 +103,8 @@ soak: debug-image image ## half an hour of all at once on the debug kernel, whos
 		--guest $(O)/image $(call ON,$(DEBUG_OUT))
 
 kicks: image ## guests, plain and encrypted, while each CPU is kicked every 200 us (KICK_US=)
-	@KICK_US=$(or $(KICK_US),200) python3 -m scripts.machine.run --engine amd --set full \
-		--patience 3 --limit 5400 --tests "guest_boot_test sev_guest_test" $(call ON,$(O))
+	@KICK_US=$(or $(KICK_US),200) python3 -m scripts.machine.run --engine amd --set kicks \
+		--limit 7200 $(call ON,$(O))
 
 pinning: build ## vendor_module_test has to fail on a KVM that is set up by a pinned task
 	@tests/pinning/check.sh $(O)

@@ -28,6 +28,7 @@ SETS = {"quick": {"all", "quick", "both", "transport", "own", "nodebug", "short"
         "transport": {"all", "transport"},
         "pinning": {"all", "pinning"},
         "erratum": {"all", "erratum"},
+        "kicks": {"all", "kicks"},
         "pair": {"all", "pair"}}
 OUTCOMES = ("pass", "skip", "fail")
 

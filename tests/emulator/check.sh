@@ -27,7 +27,7 @@ QEMU=$qemu -nodefaults -display none
 CONFIG
 passed=0 failed=0
 for program in $programs; do
-	if timeout 60 make -s -C "$out/programs" -f "$tree/tests/tcg/Makefile.target" \
+	if timeout 120 make -s -C "$out/programs" -f "$tree/tests/tcg/Makefile.target" \
 			${FUZZ_SEED:+"FUZZ_SEED=$FUZZ_SEED"} "run-$program" >"$out/$program.log" 2>&1; then
 		echo "ok - $program"
 		passed=$((passed + 1))

@@ -1169,7 +1169,7 @@ static void restore(void)
     wrmsr(MSR_HSAVE, 0);
     asm volatile("mov %0, %%dr7" :: "r" (0x400ul));
     start_timer(0);
-    kick_watchdog();
+    kick_watchdog(this_cpu(), cpus);
 }
 
 static void fuzz(void)
@@ -1192,6 +1192,7 @@ static int finish(void);
 
 static void run(void)
 {
+    static bool finishing;
     unsigned cpu = this_cpu();
     int code;
 
@@ -1199,12 +1200,17 @@ static void run(void)
     kept->done[cpu] = 1;
     if (cpu) {
         for (;;) {
-            asm volatile("pause");
+            kick_watchdog(cpu, cpus);
         }
     }
     while (cpus > 1 && !MEM64(&kept->done[1])) {
-        kick_watchdog();
+        kick_watchdog(cpu, cpus);
     }
+    /* An exception here: a step has changed this program.  Load it anew. */
+    if (finishing) {
+        reset_machine();
+    }
+    finishing = true;
     code = finish();
     /* As boot.S does, which main() does not return to */
     if (code) {

@@ -295,9 +295,15 @@ static void start_timer(uint32_t ns)
     MEM32(APIC + 0x380) = ns;
 }
 
-static void kick_watchdog(void)
+static void kick_watchdog(unsigned cpu, unsigned cpus)
 {
-    outb(WATCHDOG, 0xd);        /* 4 seconds */
+    static uint32_t alive;
+
+    /* All CPUs must be alive, not only the one that says so. */
+    if (__sync_or_and_fetch(&alive, 1u << cpu) == (1u << cpus) - 1) {
+        alive = 0;
+        outb(WATCHDOG, 0xd);    /* 4 seconds */
+    }
 }
 
 static void reset_machine(void)

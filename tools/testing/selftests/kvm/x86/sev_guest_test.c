@@ -157,6 +157,8 @@ static const struct scenario scenarios[] = {
 		.cmdline = "-- offline online hibernate",
 		.nr_kernels = 1,
 		.nr_cleared = 1,
+		/* It resets when it has suspended its console, nobody knows yet why. */
+		.no_snp = true,
 	}, {
 		/* The low memory that the library makes ends within a page as well. */
 		.name = "memory that does not end with a page",
