@@ -54,11 +54,17 @@ int write_file(const char *path, const char *value)
 	return err;
 }
 
+/*
+ * The host's RMP segments, of SEV-SNP: the kernel's pointers to them are in a page of the
+ * page allocator, where kmemleak does not look.
+ */
+#define NO_LEAK		"alloc_rmp_segment_desc+"
+
 /* kmemleak reports an object only once a second scan has not found it either. */
 void check_leaks(void)
 {
 	const char *path = "/sys/kernel/debug/kmemleak";
-	int scan, err = 0, nr_lines = 0;
+	int scan, err = 0, nr_leaks = 0;
 	FILE *report = NULL;
 	double start = now();
 	char line[512];
@@ -76,10 +82,11 @@ void check_leaks(void)
 		return test_result(false, "kmemleak", start, " # %s", strerror(err));
 	while (fgets(line, sizeof(line), report)) {
 		fprintf(out, "# %s", line);
-		nr_lines++;
+		nr_leaks += strstr(line, "unreferenced object") != NULL;
+		nr_leaks -= strstr(line, NO_LEAK) != NULL;
 	}
 	fclose(report);
-	test_result(!nr_lines, "kmemleak", start, "%s", "");
+	test_result(!nr_leaks, "kmemleak", start, "%s", "");
 }
 
 static int print_counts(const char *path, const struct stat *st, int type, struct FTW *ftw)
