@@ -10,14 +10,8 @@ here=$(dirname "$(readlink -f "$0")")
 root=$(dirname "$(dirname "$here")")
 out=$(readlink -f "$1")
 work=$out/erratum
-copy=$work/tree
 
-rm -rf "$work"
-mkdir -p "$copy/arch/x86" "$copy/virt"
-cp -r "$out/linux-$BASE/arch/x86/kvm" "$copy/arch/x86"
-cp -r "$out/linux-$BASE/virt/kvm" "$copy/virt"
-patch -s -p1 -d "$copy" <"$here/aligned.patch"
-"$root/scripts/build/kvm_modules.sh" "$out" "$out/linux-$BASE" "$copy/arch/x86/kvm" "$work/aligned"
+"$root/scripts/build/patched_kvm.sh" "$out" "$here/aligned.patch" "$work"
 
 # run IMAGE: its exit status says nothing, a host that dies is what is looked for
 run() {
@@ -30,7 +24,7 @@ if ! run "$out/image" safe; then
 	exit 1
 fi
 echo "with SNP-safe pages: $(tail -n 1 "$work/run-safe.out")"
-if run "$work/aligned" aligned; then
+if run "$work/image" aligned; then
 	echo "erratum: the host survives with aligned.patch, see $work/run-aligned.out" >&2
 	exit 1
 fi

@@ -10,18 +10,12 @@ here=$(dirname "$(readlink -f "$0")")
 root=$(dirname "$(dirname "$here")")
 out=$(readlink -f "$1")
 work=$out/naive
-copy=$work/tree
 
-rm -rf "$work"
-mkdir -p "$copy/arch/x86" "$copy/virt"
-cp -r "$out/linux-$BASE/arch/x86/kvm" "$copy/arch/x86"
-cp -r "$out/linux-$BASE/virt/kvm" "$copy/virt"
-patch -s -p1 -d "$copy" <"$here/pin.patch"
-"$root/scripts/build/kvm_modules.sh" "$out" "$out/linux-$BASE" "$copy/arch/x86/kvm" "$work/pin"
+"$root/scripts/build/patched_kvm.sh" "$out" "$here/pin.patch" "$work"
 
 # It deadlocks after some ten loads, and has to fail then.
 PYTHONPATH="$root" python3 -m scripts.machine.run --engine amd --set pinning \
-	--build "$work/pin" --init "$out/image/init" \
+	--build "$work/image" --init "$out/image/init" \
 	--run-dir "$work/run" >"$work/run.out" 2>&1 || true
 
 expect() {
