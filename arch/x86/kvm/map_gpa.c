@@ -11,7 +11,6 @@
 #include "irq.h"
 #include "map_gpa.h"
 #include "mmu.h"
-#include "tdvmcall.h"
 #include "x86.h"
 
 /*
@@ -193,8 +192,7 @@ static int complete_map_gpa(struct kvm_vcpu *vcpu)
  */
 bool kvm_is_valid_map_gpa(struct kvm_vcpu *vcpu, gfn_t gfn, u64 npages, u64 attrs)
 {
-	gpa_t shared_bit;
-	gfn_t end;
+	gfn_t shared_bit, end;
 
 	if (!has_own_exit(vcpu))
 		return true;
@@ -204,10 +202,10 @@ bool kvm_is_valid_map_gpa(struct kvm_vcpu *vcpu, gfn_t gfn, u64 npages, u64 attr
 	 * 52 bits, and the size in bytes of any range has to fit in 64.
 	 */
 	end = gpa_to_gfn(~rsvd_bits(min(cpuid_maxphyaddr(vcpu), 52), 63)) + 1;
-	/* Hypercalls have attributes instead of that bit. */
-	shared_bit = kvm_tdvmcall_shared_bit(vcpu->kvm);
+	/* Hypercalls have attributes instead of the bit that makes an address shared. */
+	shared_bit = kvm_gfn_direct_bits(vcpu->kvm);
 	if (shared_bit)
-		end = min(end, gpa_to_gfn(shared_bit));
+		end = min(end, shared_bit);
 
 	return gfn < end && npages <= end - gfn &&
 	       (attrs & PAGE_SIZE_ATTRS) <= MAX_PAGE_SIZE_ATTR;

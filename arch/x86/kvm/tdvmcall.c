@@ -8,6 +8,8 @@
 #include <linux/kvm_coco.h>
 #include <linux/kvm_host.h>
 
+#include <asm/shared/tdx.h>
+
 #include "cpuid.h"
 #include "map_gpa.h"
 #include "mmu.h"
@@ -23,16 +25,11 @@
 /* The bit of R12 that says that a fatal error has an address in R13. */
 #define FATAL_ERROR_GPA_VALID		BIT_ULL(63)
 
-static struct tdx_module_args *tdvmcall_args(struct kvm_vcpu *vcpu)
-{
-	return vcpu->arch.tdvmcall.args;
-}
-
 static int tdvmcall_finish(struct kvm_vcpu *vcpu, u64 status)
 {
-	tdvmcall_args(vcpu)->r10 = status;
-	trace_kvm_tdvmcall_done(vcpu->vcpu_id, status, tdvmcall_args(vcpu)->r11);
-	return vcpu->arch.tdvmcall.finish(vcpu);
+	vcpu->arch.tdvmcall_args->r10 = status;
+	trace_kvm_tdvmcall_done(vcpu->vcpu_id, status, vcpu->arch.tdvmcall_args->r11);
+	return 1;
 }
 
 /* Whether userspace may answer @err, and what the guest gets for it. */
@@ -54,26 +51,23 @@ static bool is_event_vector(u64 vector)
 	return vector >= 32 && vector <= 255;
 }
 
-/* Addresses of guests that make TDVMCALLs have a bit that says they are shared. */
-gpa_t kvm_tdvmcall_shared_bit(struct kvm *kvm)
+/* Addresses of guests have a bit that says they are shared. */
+static gpa_t tdvmcall_shared_bit(struct kvm *kvm)
 {
-	if (kvm->arch.vm_type == KVM_X86_SW_PROTECTED_VM)
-		return BIT_ULL(KVM_SW_TDVMCALL_SHARED_BIT);
-
 	return gfn_to_gpa(kvm_gfn_direct_bits(kvm));
 }
 
 /* R11 tells the guest where to go on. */
 static int stop_map_gpa(struct kvm_vcpu *vcpu, gpa_t gpa, u64 status)
 {
-	tdvmcall_args(vcpu)->r11 = gpa;
+	vcpu->arch.tdvmcall_args->r11 = gpa;
 	return tdvmcall_finish(vcpu, status);
 }
 
 static int finish_map_gpa(struct kvm_vcpu *vcpu, u64 ret)
 {
 	gpa_t gpa = gfn_to_gpa(vcpu->arch.map_gpa.gfn) |
-		    (tdvmcall_args(vcpu)->r12 & kvm_tdvmcall_shared_bit(vcpu->kvm));
+		    (vcpu->arch.tdvmcall_args->r12 & tdvmcall_shared_bit(vcpu->kvm));
 	u64 status = TDVMCALL_STATUS_INVALID_OPERAND;
 
 	if (!ret)
@@ -85,15 +79,15 @@ static int finish_map_gpa(struct kvm_vcpu *vcpu, u64 ret)
 
 static int map_gpa(struct kvm_vcpu *vcpu)
 {
-	struct tdx_module_args *args = tdvmcall_args(vcpu);
-	gpa_t shared_bit = kvm_tdvmcall_shared_bit(vcpu->kvm);
+	struct tdx_module_args *args = vcpu->arch.tdvmcall_args;
+	gpa_t shared_bit = tdvmcall_shared_bit(vcpu->kvm);
 	gpa_t gpa = args->r12, last = gpa + args->r13 - 1;
 
 	/* Userspace has to ask for the exit, though the GHCI wants the call. */
 	if (!kvm_can_map_gpa(vcpu->kvm))
 		return stop_map_gpa(vcpu, gpa, TDVMCALL_STATUS_SUBFUNC_UNSUPPORTED);
 
-	/* The shared bit of software-protected VMs is beyond their addresses. */
+	/* MAXPHYADDR is userspace's, and can be less than the shared bit. */
 	if (last + 1 <= gpa || !kvm_vcpu_is_legal_gpa(vcpu, gpa & ~shared_bit) ||
 	    !kvm_vcpu_is_legal_gpa(vcpu, last & ~shared_bit) ||
 	    args->r13 > shared_bit || ((gpa ^ last) & shared_bit))
@@ -123,8 +117,8 @@ static void prepare_tdx_exit(struct kvm_vcpu *vcpu, u64 nr)
 
 static int get_quote(struct kvm_vcpu *vcpu)
 {
-	struct tdx_module_args *args = tdvmcall_args(vcpu);
-	gpa_t shared_bit = kvm_tdvmcall_shared_bit(vcpu->kvm);
+	struct tdx_module_args *args = vcpu->arch.tdvmcall_args;
+	gpa_t shared_bit = tdvmcall_shared_bit(vcpu->kvm);
 
 	/* The buffer has to be in shared memory. */
 	if (!(args->r12 & shared_bit))
@@ -141,20 +135,20 @@ static int setup_event_notify(struct kvm_vcpu *vcpu)
 {
 	prepare_tdx_exit(vcpu, TDVMCALL_SETUP_EVENT_NOTIFY_INTERRUPT);
 	vcpu->run->tdx.setup_event_notify.ret = TDVMCALL_STATUS_SUBFUNC_UNSUPPORTED;
-	vcpu->run->tdx.setup_event_notify.vector = tdvmcall_args(vcpu)->r12;
+	vcpu->run->tdx.setup_event_notify.vector = vcpu->arch.tdvmcall_args->r12;
 	return 0;
 }
 
-static int report_fatal_error(struct kvm_vcpu *vcpu)
+static int report_fatal_error(struct kvm_vcpu *vcpu, u64 rax)
 {
-	struct tdx_module_args *args = tdvmcall_args(vcpu);
+	struct tdx_module_args *args = vcpu->arch.tdvmcall_args;
 	u64 *data = vcpu->run->system_event.data;
 
 	vcpu->run->exit_reason = KVM_EXIT_SYSTEM_EVENT;
 	vcpu->run->system_event.type = KVM_SYSTEM_EVENT_TDX_FATAL;
 	vcpu->run->system_event.ndata = 16;
 
-	data[VCPU_REGS_RAX] = vcpu->arch.tdvmcall.rax;
+	data[VCPU_REGS_RAX] = rax;
 	data[VCPU_REGS_RCX] = args->rcx;
 	data[VCPU_REGS_RDX] = args->rdx;
 	data[VCPU_REGS_RBX] = args->rbx;
@@ -170,9 +164,6 @@ static int report_fatal_error(struct kvm_vcpu *vcpu)
 	data[VCPU_REGS_R13] = args->r13;
 	data[VCPU_REGS_R14] = args->r14;
 	data[VCPU_REGS_R15] = args->r15;
-
-	/* Should userspace resume the guest, R10 is what the guest has passed. */
-	vcpu->arch.complete_userspace_io = vcpu->arch.tdvmcall.finish;
 	return 0;
 }
 
@@ -191,7 +182,7 @@ static u64 own_exits_info(struct kvm_vcpu *vcpu)
 
 static int complete_get_info(struct kvm_vcpu *vcpu)
 {
-	struct tdx_module_args *args = tdvmcall_args(vcpu);
+	struct tdx_module_args *args = vcpu->arch.tdvmcall_args;
 	struct kvm_run *run = vcpu->run;
 
 	args->r11 = run->tdx.get_tdvmcall_info.r11 | own_exits_info(vcpu);
@@ -203,7 +194,7 @@ static int complete_get_info(struct kvm_vcpu *vcpu)
 
 static int get_info(struct kvm_vcpu *vcpu)
 {
-	struct tdx_module_args *args = tdvmcall_args(vcpu);
+	struct tdx_module_args *args = vcpu->arch.tdvmcall_args;
 	struct kvm_run *run = vcpu->run;
 
 	switch (args->r12) {
@@ -243,7 +234,7 @@ static_assert(!offsetof(struct kvm_coco_setup_event_notify, ret));
 /* @size bytes at @gpa are memory that is shared, and that a guest can have. */
 static __always_inline bool is_shared_range(struct kvm_vcpu *vcpu, gpa_t gpa, u64 size)
 {
-	gpa_t shared_bit = kvm_tdvmcall_shared_bit(vcpu->kvm);
+	gpa_t shared_bit = tdvmcall_shared_bit(vcpu->kvm);
 	/* MAXPHYADDR is userspace's: any from 0 to 255. */
 	gpa_t last = min(shared_bit - 1, ~rsvd_bits(cpuid_maxphyaddr(vcpu), 63));
 
@@ -258,12 +249,9 @@ static int complete_call(struct kvm_vcpu *vcpu, u32 err, u32 reserved,
 {
 	u64 status;
 
-	if (kvm_is_exit_stale(vcpu))
-		return 1;
-
 	/* Only those that are told to try again know what it means. */
 	if (reserved || !tdvmcall_status(err, &status) ||
-	    (err == EAGAIN && tdvmcall_args(vcpu)->r11 != TDVMCALL_GET_QUOTE)) {
+	    (err == EAGAIN && vcpu->arch.tdvmcall_args->r11 != TDVMCALL_GET_QUOTE)) {
 		/* Ask again: KVM_RUN has cleared complete_userspace_io. */
 		show(vcpu);
 		return -EINVAL;
@@ -284,13 +272,13 @@ static int complete_get_quote(struct kvm_vcpu *vcpu)
 
 static int show_get_quote(struct kvm_vcpu *vcpu)
 {
-	struct tdx_module_args *args = tdvmcall_args(vcpu);
+	struct tdx_module_args *args = vcpu->arch.tdvmcall_args;
 
 	vcpu->arch.complete_userspace_io = complete_get_quote;
 	vcpu->run->exit_reason = KVM_EXIT_COCO_GET_QUOTE;
 	vcpu->run->coco_get_quote = (struct kvm_coco_get_quote) {
 		.ret = EOPNOTSUPP,
-		.gpa = args->r12 & ~kvm_tdvmcall_shared_bit(vcpu->kvm),
+		.gpa = args->r12 & ~tdvmcall_shared_bit(vcpu->kvm),
 		.size = args->r13,
 	};
 	return 0;
@@ -313,7 +301,7 @@ static int show_setup_event_notify(struct kvm_vcpu *vcpu)
 	vcpu->run->exit_reason = KVM_EXIT_COCO_SETUP_EVENT_NOTIFY;
 	vcpu->run->coco_setup_event_notify = (struct kvm_coco_setup_event_notify) {
 		.ret = EOPNOTSUPP,
-		.vector = tdvmcall_args(vcpu)->r12,
+		.vector = vcpu->arch.tdvmcall_args->r12,
 	};
 	return 0;
 }
@@ -326,7 +314,7 @@ static int complete_fatal_error(struct kvm_vcpu *vcpu)
 
 static int show_fatal_error(struct kvm_vcpu *vcpu)
 {
-	struct tdx_module_args *args = tdvmcall_args(vcpu);
+	struct tdx_module_args *args = vcpu->arch.tdvmcall_args;
 	const u64 message[] = {
 		args->r14, args->r15, args->rbx, args->rdi,
 		args->rsi, args->r8, args->r9, args->rdx,
@@ -346,25 +334,22 @@ static int show_fatal_error(struct kvm_vcpu *vcpu)
 	if ((args->r12 & FATAL_ERROR_GPA_VALID) &&
 	    is_shared_range(vcpu, args->r13, PAGE_SIZE)) {
 		exit->flags = KVM_COCO_FATAL_ERROR_GPA_VALID;
-		exit->gpa = args->r13 & ~kvm_tdvmcall_shared_bit(vcpu->kvm);
+		exit->gpa = args->r13 & ~tdvmcall_shared_bit(vcpu->kvm);
 	}
 	return 0;
 }
 
 /*
  * Handle the TDVMCALL in @args, of which @rax is no part, but is reported along
- * with a fatal error.  @finish gives R10 to R14 of @args back to the guest, now
- * or after an exit to userspace, and returns what the handler of a VM-Exit
- * returns, like this function.  The registers in @args stay until then.
+ * with a fatal error.  The guest gets R10 to R14 of @args when it is entered
+ * again, which can be after an exit to userspace: @args have to stay until then.
+ * Returns what the handler of a VM-Exit returns.
  */
-int kvm_tdvmcall(struct kvm_vcpu *vcpu, struct tdx_module_args *args,
-		 unsigned long rax, int (*finish)(struct kvm_vcpu *vcpu))
+int kvm_tdvmcall(struct kvm_vcpu *vcpu, struct tdx_module_args *args, u64 rax)
 {
 	u32 exits = vcpu->kvm->arch.coco_exits;
 
-	vcpu->arch.tdvmcall.args = args;
-	vcpu->arch.tdvmcall.rax = rax;
-	vcpu->arch.tdvmcall.finish = finish;
+	vcpu->arch.tdvmcall_args = args;
 
 	trace_kvm_tdvmcall(vcpu->vcpu_id, args->r11, args->r12, args->r13);
 
@@ -381,7 +366,7 @@ int kvm_tdvmcall(struct kvm_vcpu *vcpu, struct tdx_module_args *args,
 		return map_gpa(vcpu);
 	case TDVMCALL_REPORT_FATAL_ERROR:
 		if (!(exits & KVM_COCO_EXIT_FATAL_ERROR))
-			return report_fatal_error(vcpu);
+			return report_fatal_error(vcpu, rax);
 		return show_fatal_error(vcpu);
 	case TDVMCALL_SETUP_EVENT_NOTIFY_INTERRUPT:
 		if (!is_event_vector(args->r12))
@@ -394,58 +379,3 @@ int kvm_tdvmcall(struct kvm_vcpu *vcpu, struct tdx_module_args *args,
 	}
 }
 EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_tdvmcall);
-
-/* For all else, KVM_HC_SW_TDVMCALL is a number that KVM does not know. */
-bool kvm_is_sw_tdvmcall(struct kvm_vcpu *vcpu)
-{
-	return vcpu->kvm->arch.vm_type == KVM_X86_SW_PROTECTED_VM &&
-	       kvm_rax_read_raw(vcpu) == KVM_HC_SW_TDVMCALL &&
-	       !kvm_r10_read_raw(vcpu) && is_64_bit_hypercall(vcpu) &&
-	       !kvm_x86_call(get_cpl)(vcpu);
-}
-
-static int sw_finish_tdvmcall(struct kvm_vcpu *vcpu)
-{
-	struct tdx_module_args *args = tdvmcall_args(vcpu);
-
-	if (kvm_is_exit_stale(vcpu))
-		return 1;
-
-	kvm_rax_write_raw(vcpu, 0);
-	kvm_r10_write_raw(vcpu, args->r10);
-	kvm_r11_write_raw(vcpu, args->r11);
-	kvm_r12_write_raw(vcpu, args->r12);
-	kvm_r13_write_raw(vcpu, args->r13);
-	kvm_r14_write_raw(vcpu, args->r14);
-	return kvm_skip_emulated_instruction(vcpu);
-}
-
-/*
- * TDVMCALLs of software-protected VMs, so that there is a VM on any host that
- * can make them.
- */
-int kvm_sw_tdvmcall(struct kvm_vcpu *vcpu)
-{
-	struct tdx_module_args *args = &vcpu->arch.sw_tdvmcall_args;
-
-	*args = (struct tdx_module_args) {
-		.rcx = kvm_rcx_read_raw(vcpu),
-		.rdx = kvm_rdx_read_raw(vcpu),
-		.r8 = kvm_r8_read_raw(vcpu),
-		.r9 = kvm_r9_read_raw(vcpu),
-		.r10 = kvm_r10_read_raw(vcpu),
-		.r11 = kvm_r11_read_raw(vcpu),
-		.r12 = kvm_r12_read_raw(vcpu),
-		.r13 = kvm_r13_read_raw(vcpu),
-		.r14 = kvm_r14_read_raw(vcpu),
-		.r15 = kvm_r15_read_raw(vcpu),
-		.rbx = kvm_rbx_read_raw(vcpu),
-		.rdi = kvm_rdi_read_raw(vcpu),
-		.rsi = kvm_rsi_read_raw(vcpu),
-	};
-
-	++vcpu->stat.hypercalls;
-	vcpu->arch.cui_linear_rip = kvm_get_linear_rip(vcpu);
-
-	return kvm_tdvmcall(vcpu, args, kvm_rax_read_raw(vcpu), sw_finish_tdvmcall);
-}

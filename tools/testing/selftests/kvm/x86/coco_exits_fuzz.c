@@ -517,11 +517,6 @@ static enum model_op make_regs(const struct step *step, struct kvm_regs *regs)
 		regs->rcx = step->args[1];
 		regs->rdx = step->args[2];
 		return MODEL_HYPERCALL;
-	case STEP_TD:
-		regs->r12 = step->args[1];
-		regs->r13 = step->args[2];
-		regs->r10 = step->args[3];
-		return MODEL_HYPERCALL;
 	case STEP_HC:
 		regs->rax = step->args[0];
 		return MODEL_HYPERCALL;
@@ -697,7 +692,7 @@ static void chaos_request(int i)
 
 	if (!(i % 7))
 		step = (struct step) { STEP_WR, { i / 7 & 1 } };
-	else if (!(i & 1))
+	else if (in_td() && !(i & 1))
 		step = (struct step) {
 			STEP_TD,
 			{ MODEL_GET_TD_VM_CALL_INFO + i % 5, SHARED | 0x7777000, 0x333000 },
@@ -765,7 +760,8 @@ static bool do_chaos(u64 flags, u64 nr_runs)
 
 /*
  * Steps that have no sense where they are do nothing, so that any can be left out.  In a
- * TD, they are those that read or write what userspace has no access to.
+ * TD, they are those that read or write what userspace has no access to, and elsewhere
+ * TDVMCALLs.
  */
 static bool do_step(const struct step *step)
 {
@@ -789,7 +785,7 @@ static bool do_step(const struct step *step)
 		return false;
 
 	if (step->type < NR_GUEST_STEPS)
-		return settle() && do_guest_step(step);
+		return (step->type == STEP_TD && !in_td()) || (settle() && do_guest_step(step));
 
 	asks_hypercall = m->state == MODEL_ASKS && m->op == MODEL_HYPERCALL;
 	switch (step->type) {
@@ -813,7 +809,7 @@ static bool do_step(const struct step *step)
 	case STEP_MOVE:
 		/* KVM_EXIT_HYPERCALL of a hypercall has always ignored RIP. */
 		if (asks_hypercall && !m->is_moved && !in_td() &&
-		    (m->reason != KVM_EXIT_HYPERCALL || m->is_tdvmcall))
+		    m->reason != KVM_EXIT_HYPERCALL)
 			do_move();
 		return true;
 	case STEP_NMI:
@@ -851,7 +847,7 @@ static bool run_case(const struct fuzz_case *c)
 
 	report->what[0] = 0;
 	running = c;
-	transport = &transports[fuzz_vm_types[c->vm_type] == KVM_X86_TDX_VM];
+	td = fuzz_vm_types[c->vm_type] == KVM_X86_TDX_VM ? &td_kinds[0] : NULL;
 	use_machine(0);
 	for (i = 0; i < c->nr_steps && ok; i++) {
 		report->step = i;
@@ -1095,7 +1091,7 @@ static void help_and_exit(const char *name)
 	       "       [-c file] [-r] [-x case] [-k]\n", name);
 	printf(" -s: seed (default: SEED of the environment, or the time)\n");
 	printf(" -f: one fuzzer only, guest or user\n");
-	printf(" -v: one type of VM only, sw, default or td\n");
+	printf(" -v: one type of VM only, default or td\n");
 	printf(" -n: one case only, by its number\n");
 	printf(" -e: end after that many exits in all (default: %d)\n", DEFAULT_EXITS);
 	printf(" -t: end after that many seconds in all\n");

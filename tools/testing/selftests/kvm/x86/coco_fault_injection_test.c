@@ -493,7 +493,7 @@ static void begin_vm(const struct operation *op)
 {
 	struct vm_shape shape = { .mode = VM_MODE_DEFAULT, .type = vm_type };
 
-	vm = in_td() ? vm_tdx_create(transport->gpaw) : ____vm_create(shape);
+	vm = in_td() ? vm_tdx_create(td->gpaw) : ____vm_create(shape);
 	vcpu_id = 0;
 }
 
@@ -707,9 +707,9 @@ static void end_modules(const struct operation *op)
 }
 
 #define SW		BIT(KVM_X86_SW_PROTECTED_VM)
-#define TD		(SW | BIT(KVM_X86_TDX_VM))
-#define NOT_TDX		(BIT(KVM_X86_DEFAULT_VM) | SW)
-#define ANY_VM		(BIT(KVM_X86_DEFAULT_VM) | TD)
+#define TD		BIT(KVM_X86_TDX_VM)
+#define NOT_TD		(BIT(KVM_X86_DEFAULT_VM) | SW)
+#define ANY_VM		(NOT_TD | TD)
 #define ANY_EXITS	(KVM_COCO_EXIT_MAP_GPA_RANGE | KVM_COCO_EXIT_MIGRATION_CONTROL)
 #define TD_EXITS	(ANY_EXITS | KVM_COCO_EXIT_GET_QUOTE | \
 			 KVM_COCO_EXIT_SETUP_EVENT_NOTIFY | KVM_COCO_EXIT_FATAL_ERROR)
@@ -723,7 +723,7 @@ static const struct request requests[] = {
 	  { GPA, NR_PAGES, KVM_MAP_GPA_RANGE_ENCRYPTED }, KVM_EXIT_COCO_MAP_GPA_RANGE, 1, true },
 	{ "KVM_EXIT_COCO_MAP_GPA_RANGE in two parts", ANY_VM, HYPERCALL, ANY_EXITS,
 	  { GPA, NR_PAGES, KVM_MAP_GPA_RANGE_ENCRYPTED }, KVM_EXIT_COCO_MAP_GPA_RANGE, 2 },
-	{ "KVM_EXIT_COCO_MIGRATION_CONTROL", NOT_TDX, WRMSR, ANY_EXITS,
+	{ "KVM_EXIT_COCO_MIGRATION_CONTROL", NOT_TD, WRMSR, ANY_EXITS,
 	  {}, KVM_EXIT_COCO_MIGRATION_CONTROL, 1 },
 	{ "KVM_EXIT_TDX", TD, TDVMCALL, 0,
 	  { TDVMCALL_GET_QUOTE, GPA, SIZE }, KVM_EXIT_TDX, 1 },
@@ -764,16 +764,16 @@ static const struct operation loading = {
 };
 
 static const struct operation operations[] = {
-	{ .name = "KVM_CREATE_VCPU", .vm_types = NOT_TDX,
+	{ .name = "KVM_CREATE_VCPU", .vm_types = NOT_TD,
 	  .begin = begin_vm_irqchip, .run = create_vcpu, .finish = close_vcpu, .end = end_vm },
 	{ .name = "KVM_CAP_COCO_EXITS", .vm_types = ANY_VM, .arg = ANY_EXITS,
 	  .begin = begin_vm, .run = enable_exits, .end = end_vm },
 	{ .name = "KVM_CAP_COCO_EXITS with TDVMCALLs", .vm_types = TD, .arg = TD_EXITS,
 	  .begin = begin_vm, .run = enable_exits, .end = end_vm },
-	{ .name = "KVM_SET_MSRS", .vm_types = NOT_TDX, .arg = KVM_MIGRATION_READY,
+	{ .name = "KVM_SET_MSRS", .vm_types = NOT_TD, .arg = KVM_MIGRATION_READY,
 	  .begin = begin_msr, .prepare = prepare_msr,
 	  .run = set_msr, .finish = finish_set_msr, .end = end_vm },
-	{ .name = "KVM_GET_MSRS", .vm_types = NOT_TDX,
+	{ .name = "KVM_GET_MSRS", .vm_types = NOT_TD,
 	  .begin = begin_msr, .prepare = prepare_msr,
 	  .run = get_msr, .finish = finish_get_msr, .end = end_vm },
 	{ .name = "KVM_CREATE_GUEST_MEMFD", .vm_types = SW,
@@ -890,7 +890,7 @@ static int try_operation(const struct operation *op, const char *only, bool is_d
 
 	for (t = 0; t < ARRAY_SIZE(vm_types); t++) {
 		vm_type = vm_types[t];
-		transport = &transports[vm_type == KVM_X86_TDX_VM];
+		td = vm_type == KVM_X86_TDX_VM ? &td_kinds[0] : NULL;
 		if (!(wanted & wanted_types & supported & BIT(vm_type)))
 			continue;
 		snprintf(what, sizeof(what), "%s: %s%s", vm_names[t],

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Guests that change the encryption status of their memory: KVM_HC_MAP_GPA_RANGE of
- * default VMs and TDG.VP.VMCALL<MapGPA> of TDs and of software-protected VMs, as
- * KVM_EXIT_HYPERCALL and as KVM_EXIT_COCO_MAP_GPA_RANGE.
+ * default VMs and TDG.VP.VMCALL<MapGPA> of TDs, as KVM_EXIT_HYPERCALL and as
+ * KVM_EXIT_COCO_MAP_GPA_RANGE.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -49,8 +49,6 @@
 #define NR_PAGES		2048
 #define FIRST_GPA		(4 * SIZE_1G)
 
-#define NR_BENCH_ROUNDS		100
-
 #define MAX_SECONDS		600
 
 /* The two ways in which a guest can ask. */
@@ -64,7 +62,7 @@ static const char * const producer_names[] = { "hypercall", "TDVMCALL" };
 
 static u32 vm_type_of(enum producer producer)
 {
-	return producer == TDVMCALL ? transport->vm_type : VM_TYPE_DEFAULT;
+	return producer == TDVMCALL ? KVM_X86_TDX_VM : VM_TYPE_DEFAULT;
 }
 
 /* What userspace wants to get. */
@@ -746,7 +744,7 @@ static void test_events(enum producer producer)
 		ret = answer(&guest, 0, 8 * SIZE_4K);
 		expect(events_of(&guest) == before, "taken");
 		/* KVM does not see that a TD blocks interrupts: the first one stops it. */
-		if (producer == TDVMCALL && in_td()) {
+		if (producer == TDVMCALL) {
 			expect_result(&guest, ret, &request, 0, STATUS_RETRY,
 				      request.gpa + 8 * SIZE_4K);
 			ret = ask(&guest, &request);
@@ -1238,8 +1236,6 @@ static const struct test {
 	void (*run)(enum producer producer);
 	/* the only one, if not all */
 	int producer;
-	/* Needs registers that userspace can write. */
-	bool not_in_td;
 } tests[] = {
 	{ "capability", test_capability, NR_PRODUCERS },
 	{ "without capability", test_disabled, NR_PRODUCERS },
@@ -1250,7 +1246,8 @@ static const struct test {
 	{ "answers", test_answers, NR_PRODUCERS },
 	{ "parts", test_parts, NR_PRODUCERS },
 	{ "interrupts", test_events, NR_PRODUCERS },
-	{ "RIP changed", test_moved, NR_PRODUCERS, true },
+	/* Userspace has no registers of a TD to write. */
+	{ "RIP changed", test_moved, HYPERCALL },
 	{ "immediate_exit", test_immediate_exit, NR_PRODUCERS },
 	{ "signal", test_signal, NR_PRODUCERS },
 	{ "anything at random", test_random, NR_PRODUCERS },
@@ -1265,15 +1262,13 @@ static const struct test {
 
 static bool is_wanted(const struct test *test, enum producer producer)
 {
-	if (test->producer != NR_PRODUCERS && test->producer != producer)
-		return false;
-	return !test->not_in_td || producer == HYPERCALL || !in_td();
+	return test->producer == NR_PRODUCERS || test->producer == producer;
 }
 
 /* Returns how many tests there are, and runs them unless @is_dry. */
 static int run_tests(enum producer producer, bool is_dry)
 {
-	const char *name = producer == HYPERCALL ? producer_names[producer] : transport->name;
+	const char *name = producer == HYPERCALL ? producer_names[producer] : td->name;
 	int i, nr = 0;
 
 	for (i = 0; i < ARRAY_SIZE(tests); i++) {
@@ -1297,77 +1292,22 @@ static int run_vms(const char *name, bool is_dry)
 {
 	int i, nr = 0;
 
+	td = NULL;
 	if (!name || !strcmp(name, "default"))
 		nr += run_tests(HYPERCALL, is_dry);
-	for (i = 0; i < ARRAY_SIZE(transports); i++) {
-		transport = &transports[i];
-		if (is_transport(transport, name))
+	for (i = 0; i < ARRAY_SIZE(td_kinds); i++) {
+		td = &td_kinds[i];
+		if (is_td_kind(td, name))
 			nr += run_tests(TDVMCALL, is_dry);
 	}
 	return nr;
 }
 
-static unsigned long count_exits(enum exits exits, u64 size)
-{
-	struct request request = { TDVMCALL, FIRST_GPA, size, true };
-	struct guest guest = create_guest(TDVMCALL, exits);
-	unsigned long nr = 0;
-	int ret;
-
-	for (ret = ask(&guest, &request); ret != KVM_EXIT_IO; nr++) {
-		if (exits == LEGACY)
-			ret = answer_hypercall(&guest, 0);
-		else
-			ret = answer(&guest, 0, guest.vcpu->run->coco_map_gpa_range.size);
-	}
-	free_guest(&guest);
-	return nr;
-}
-
-/*
- * TSC ticks of a hypercall that userspace answers, and of one that KVM does not
- * know, to be counted by an emulator whose TSC counts instructions.  That much
- * works on any kernel.
- */
-static void show_costs(void)
-{
-	struct request request = { HYPERCALL, FIRST_GPA, SIZE_4K, true };
-	struct kvm_regs unknown = regs_of(&request);
-	struct guest guest = create_guest(HYPERCALL, LEGACY);
-	u64 ticks, unknown_ticks;
-	int i;
-
-	unknown.rax = -1ull;
-	for (i = 0; i < NR_BENCH_ROUNDS; i++) {
-		ticks = rdtsc();
-		start(&guest, &unknown);
-		unknown_ticks = rdtsc() - ticks;
-
-		ticks = rdtsc();
-		ask(&guest, &request);
-		answer_hypercall(&guest, 0);
-		ticks = rdtsc() - ticks;
-		/* The first rounds fault in what the others find. */
-		if (i < NR_BENCH_ROUNDS / 10)
-			continue;
-		printf("bench: map_gpa_unknown %lu\n", (unsigned long)unknown_ticks);
-		printf("bench: map_gpa_hypercall %lu\n", (unsigned long)ticks);
-	}
-	free_guest(&guest);
-
-	if (!kvm_check_cap(KVM_CAP_COCO_EXITS))
-		return;
-	printf("bench: map_gpa_exits_mainline %lu\n", count_exits(LEGACY, SIZE_1G));
-	printf("bench: map_gpa_exits_coco %lu\n", count_exits(OWN, SIZE_1G));
-	printf("bench: map_gpa_exits_1t %lu\n", count_exits(OWN, SIZE_1T));
-}
-
 static void help(const char *name)
 {
-	printf("usage: %s [-h] [-v VM] [-s seed] [-b]\n", name);
-	printf(" -v: one type of VM only: default, sw, td (both that follow), td48 or td52\n");
+	printf("usage: %s [-h] [-v VM] [-s seed]\n", name);
+	printf(" -v: one type of VM only: default, td (both that follow), td48 or td52\n");
 	printf(" -s: seed of what is random (default: the time)\n");
-	printf(" -b: show TSC ticks and numbers of exits\n");
 	exit(0);
 }
 
@@ -1377,7 +1317,7 @@ int main(int argc, char *argv[])
 	const char *name = NULL;
 	int opt, nr_tests;
 
-	while ((opt = getopt(argc, argv, "hv:s:b")) != -1) {
+	while ((opt = getopt(argc, argv, "hv:s:")) != -1) {
 		switch (opt) {
 		case 'v':
 			name = optarg;
@@ -1385,9 +1325,6 @@ int main(int argc, char *argv[])
 		case 's':
 			seed = strtoul(optarg, NULL, 0);
 			break;
-		case 'b':
-			show_costs();
-			return 0;
 		default:
 			help(argv[0]);
 		}

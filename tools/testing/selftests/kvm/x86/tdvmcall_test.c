@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * TDVMCALLs of TDs and of software-protected VMs, and the exits of KVM_CAP_COCO_EXITS.
+ * TDVMCALLs, i.e. requests of TDX guests, and the exits of KVM_CAP_COCO_EXITS for them.
  *
  * The guest does nothing but load all its registers from memory, execute one
- * hypercall and store all its registers, again and again.  The host chooses what
+ * TDCALL and store all its registers, again and again.  The host chooses what
  * it loads, and knows from the documentation either what it must have stored, or
  * why and with which arguments KVM_RUN must have returned.
  *
@@ -54,30 +54,12 @@ static const struct {
 
 #define MESSAGE_SIZE	64
 
-#define RFLAGS_RF	BIT_ULL(16)
-#define RFLAGS_IOPL_3	(3 << 12)
-
-/* No other device of the VM is there. */
-#define STUB_PORT	0xf4
-
-#define NR_BENCH_ROUNDS	100
-
 /* Just to be sure that a broken KVM does not make the test hang for ever. */
 #define MAX_SECONDS	900
 
-/* For modes in which C cannot run: the host looks at the registers. */
-noinline __naked void hypercall_stub(void)
-{
-	asm("int3\n\t"
-	    "int3\n\t"
-	    "int3\n\t"
-	    "out %al, $" __stringify(STUB_PORT) "\n\t"
-	    "ud2");
-}
-
 static struct guest create_guest(u64 operations)
 {
-	return add_vcpu(create_vm(transport->vm_type, operations), 0);
+	return add_vcpu(create_vm(KVM_X86_TDX_VM, operations), 0);
 }
 
 static struct kvm_regs completed(const struct kvm_regs *regs, u64 status)
@@ -101,15 +83,6 @@ static bool expect_completed(struct guest *guest, int ret, const struct kvm_regs
 static bool expect_status(struct guest *guest, const struct kvm_regs *regs, u64 status)
 {
 	return expect_completed(guest, start(guest, regs), regs, status);
-}
-
-/* A hypercall that does not exist. */
-static void expect_no_hypercall(struct guest *guest, const struct kvm_regs *regs)
-{
-	struct kvm_regs want = *regs;
-
-	want.rax = -KVM_ENOSYS;
-	expect_back(guest, start(guest, regs), &want);
 }
 
 /* A call that userspace answers, and what KVM has to tell it. */
@@ -323,8 +296,8 @@ static void test_check_extension(int unused)
 	caps = kvm_check_cap(KVM_CAP_COCO_EXITS);
 	expect((caps & ALL_OPERATIONS) == ALL_OPERATIONS, "%d", caps);
 
-	vm = create_vm(transport->vm_type, 0);
-	about("VM that makes TDVMCALLs");
+	vm = create_vm(KVM_X86_TDX_VM, 0);
+	about("TD");
 	caps = vm_check_cap(vm, KVM_CAP_COCO_EXITS);
 	expect((caps & ALL_OPERATIONS) == ALL_OPERATIONS, "%d", caps);
 	/* It is about what is supported, not about what is in use. */
@@ -342,7 +315,7 @@ static void test_check_extension(int unused)
 
 static void test_enable_cap(int unused)
 {
-	struct kvm_vm *vm = create_vm(transport->vm_type, 0);
+	struct kvm_vm *vm = create_vm(KVM_X86_TDX_VM, 0);
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_COCO_EXITS };
 	int i, bit, err;
 
@@ -415,7 +388,7 @@ static void test_last_bitmap(int unused)
 {
 	struct request quote = sample_request(&operations[0]);
 	struct request notify = sample_request(&operations[1]);
-	struct kvm_vm *vm = create_vm(transport->vm_type, ALL_OPERATIONS);
+	struct kvm_vm *vm = create_vm(KVM_X86_TDX_VM, ALL_OPERATIONS);
 	struct guest guest;
 	int err;
 
@@ -441,7 +414,7 @@ static void test_last_bitmap(int unused)
 /* Bitmap 0, be it the default or the last one. */
 static void test_disabled(int enabled_before)
 {
-	struct kvm_vm *vm = create_vm(transport->vm_type, enabled_before);
+	struct kvm_vm *vm = create_vm(KVM_X86_TDX_VM, enabled_before);
 	struct kvm_regs regs = new_regs(GET_TD_VM_CALL_INFO);
 	struct kvm_run *run;
 	struct guest guest;
@@ -465,7 +438,7 @@ static void test_disabled(int enabled_before)
 
 static void test_valid_quotes(int maxphyaddr)
 {
-	struct kvm_vm *vm = create_vm(transport->vm_type, ALL_OPERATIONS);
+	struct kvm_vm *vm = create_vm(KVM_X86_TDX_VM, ALL_OPERATIONS);
 	struct guest guest = add_vcpu(vm, maxphyaddr);
 	const u64 limit = guest.limit, half = limit / 2;
 	const struct {
@@ -521,7 +494,7 @@ static void test_invalid_quotes(int maxphyaddr)
 	static const u64 sizes[] = {
 		0, 1, 0x800, 4095, 4097, 0x1800, 0x100000001, 0x8000000000000001,
 	};
-	struct kvm_vm *vm = create_vm(transport->vm_type, ALL_OPERATIONS);
+	struct kvm_vm *vm = create_vm(KVM_X86_TDX_VM, ALL_OPERATIONS);
 	struct guest guest = add_vcpu(vm, maxphyaddr);
 	const u64 limit = guest.limit, half = limit / 2, last = limit - SIZE_4K;
 	const u64 gpas[] = { 0, SIZE_4K, 0x100000, half, last - SIZE_4K };
@@ -560,7 +533,7 @@ static void test_invalid_quotes(int maxphyaddr)
 
 	/* Both of the bits that MAXPHYADDR rules out, and of those above */
 	for (bit = guest.maxphyaddr; bit < 64; bit++) {
-		if (bit == transport->gpaw - 1)
+		if (bit == td->gpaw - 1)
 			continue;
 		expect_invalid_quote(&guest, SHARED | 1ull << bit, SIZE_4K);
 		expect_invalid_quote(&guest, SHARED | 1ull << bit | 0x100000, SIZE_4K);
@@ -657,7 +630,7 @@ static void test_error_codes(int unused)
 static void test_fatal_gpas(int maxphyaddr)
 {
 	static const u64 offsets[] = { 1, 8, 0x800, 0xfff };
-	struct kvm_vm *vm = create_vm(transport->vm_type, ALL_OPERATIONS);
+	struct kvm_vm *vm = create_vm(KVM_X86_TDX_VM, ALL_OPERATIONS);
 	struct guest guest = add_vcpu(vm, maxphyaddr);
 	const u64 limit = guest.limit;
 	const u64 gpas[] = { 0, SIZE_4K, 0x100000, limit / 2, limit - SIZE_4K };
@@ -684,7 +657,7 @@ static void test_fatal_gpas(int maxphyaddr)
 		}
 	}
 	for (bit = guest.maxphyaddr; bit < 64; bit++) {
-		if (bit == transport->gpaw - 1)
+		if (bit == td->gpaw - 1)
 			continue;
 		request.regs.r13 = SHARED | 1ull << bit | 0x100000;
 		about("MAXPHYADDR %d: R13 0x%lx, out of range", guest.maxphyaddr,
@@ -757,7 +730,7 @@ static void test_info(int unused)
 	}
 }
 
-/* Leaves that are still to be tried: a TD makes many calls in a row. */
+/* Leaves that are still to be tried: the guest makes many calls in a row. */
 static struct {
 	u64 leaves[TD_MAX_CALLS];
 	int nr;
@@ -798,7 +771,7 @@ static void try_unknown(struct guest *guest, int bitmap)
 static void expect_unknown(struct guest *guest, int bitmap, u64 leaf)
 {
 	unknown.leaves[unknown.nr++] = leaf;
-	if (unknown.nr == (in_td() ? TD_MAX_CALLS : 1))
+	if (unknown.nr == TD_MAX_CALLS)
 		try_unknown(guest, bitmap);
 }
 
@@ -808,12 +781,12 @@ static u64 random_u64(void)
 }
 
 /*
- * Leaves of a TD that stand for an instruction: CPUID, HLT, I/O, RDMSR, WRMSR and MMIO.
+ * Leaves that stand for an instruction: CPUID, HLT, I/O, RDMSR, WRMSR and MMIO.
  * They are KVM's own, and not for userspace.
  */
 static bool is_instruction(u64 leaf)
 {
-	return in_td() && (leaf == 10 || leaf == 12 || (leaf >= 30 && leaf <= 32) || leaf == 48);
+	return leaf == 10 || leaf == 12 || (leaf >= 30 && leaf <= 32) || leaf == 48;
 }
 
 static void test_unknown_leaves(int bitmap)
@@ -984,25 +957,16 @@ static void test_scribbled(int unused)
 	free_guest(&guest);
 }
 
-/*
- * What KVM_GET_REGS returns, for a guest that is before or after the call.  Nobody sees
- * registers of a TD.
- */
-static void expect_vcpu_regs(struct guest *guest, const struct kvm_regs *wanted, int offset)
+/* Nobody sees or sets registers of a TD. */
+static void expect_no_regs(struct guest *guest)
 {
-	struct kvm_regs regs, want = *wanted;
+	struct kvm_regs regs = {};
 	int ret;
 
-	if (in_td()) {
-		ret = __vcpu_ioctl(guest->vcpu, KVM_GET_REGS, &regs) ? errno : 0;
-		expect(ret == EINVAL, "KVM_GET_REGS of a TD: errno %d", ret);
-		return;
-	}
-	want.rip = insn_address() + offset;
-	want.rsp = guest->call->in.rsp;
-	vcpu_regs_get(guest->vcpu, &regs);
-	regs.rflags &= ~RFLAGS_RF;
-	expect_regs(&regs, &want);
+	ret = __vcpu_ioctl(guest->vcpu, KVM_GET_REGS, &regs) ? errno : 0;
+	expect(ret == EINVAL, "KVM_GET_REGS of a TD: errno %d", ret);
+	ret = __vcpu_ioctl(guest->vcpu, KVM_SET_REGS, &regs) ? errno : 0;
+	expect(ret == EINVAL, "KVM_SET_REGS of a TD: errno %d", ret);
 }
 
 /* The first answer counts, and KVM takes it though it does not enter the guest. */
@@ -1016,7 +980,6 @@ static void expect_answered_by(struct guest *guest, const struct request *reques
 		recover(guest, ret);
 		return;
 	}
-	expect_vcpu_regs(guest, &want, INSN_SIZE);
 	/* Were this an answer, it would be a wrong one. */
 	expect_back(guest, answer(guest, EPERM), &want);
 }
@@ -1094,94 +1057,19 @@ static void test_signal(int unused)
 }
 
 /* What userspace cannot write does not end the request either. */
-static void test_td_regs(int nr)
+static void test_regs(int nr)
 {
 	struct request request = sample_request(&operations[nr]);
 	struct guest guest = create_guest(ALL_OPERATIONS);
-	int ret;
 
-	about("%s, registers of a TD", operations[nr].name);
+	about("%s", operations[nr].name);
 	if (expect_pending(&guest, &request)) {
-		expect_vcpu_regs(&guest, &request.regs, 0);
-		ret = __vcpu_ioctl(guest.vcpu, KVM_SET_REGS, &request.regs) ? errno : 0;
-		expect(ret == EINVAL, "KVM_SET_REGS of a TD: errno %d", ret);
+		expect_no_regs(&guest);
 		expect_exit(&guest, &request);
 		if (has_answer(&request))
 			expect_refused(&guest, &request, answer(&guest, EPERM));
 		expect_completed(&guest, answer(&guest, 0), &request.regs, STATUS_SUCCESS);
 	}
-	free_guest(&guest);
-}
-
-static void test_regs(int nr)
-{
-	struct request request = sample_request(&operations[nr]);
-	struct guest guest = create_guest(ALL_OPERATIONS);
-	struct kvm_regs regs, want;
-	int i;
-
-	about("%s, registers read", operations[nr].name);
-	if (expect_pending(&guest, &request)) {
-		expect_vcpu_regs(&guest, &request.regs, 0);
-		/* Also if an answer was refused. */
-		if (has_answer(&request) &&
-		    expect_refused(&guest, &request, answer(&guest, EPERM)))
-			expect_vcpu_regs(&guest, &request.regs, 0);
-		expect_completed(&guest, answer(&guest, 0), &request.regs, STATUS_SUCCESS);
-	}
-
-	about("%s, registers written as they were", operations[nr].name);
-	if (expect_pending(&guest, &request)) {
-		vcpu_regs_get(guest.vcpu, &regs);
-		vcpu_regs_set(guest.vcpu, &regs);
-		if (has_answer(&request) &&
-		    expect_refused(&guest, &request, answer(&guest, EPERM)))
-			vcpu_regs_set(guest.vcpu, &regs);
-		expect_completed(&guest, answer(&guest, 0), &request.regs, STATUS_SUCCESS);
-	}
-
-	about("%s, registers that return nothing changed", operations[nr].name);
-	if (expect_pending(&guest, &request)) {
-		vcpu_regs_get(guest.vcpu, &regs);
-		regs.r15 = ~regs.r15;
-		vcpu_regs_set(guest.vcpu, &regs);
-		want = request.regs;
-		want.r15 = regs.r15;
-		expect_completed(&guest, answer(&guest, 0), &want, STATUS_SUCCESS);
-	}
-
-	/* To after the call, where the guest stores its registers. */
-	about("%s, RIP changed", operations[nr].name);
-	if (expect_pending(&guest, &request)) {
-		vcpu_regs_get(guest.vcpu, &regs);
-		regs.rip += INSN_SIZE;
-		vcpu_regs_set(guest.vcpu, &regs);
-		expect_back(&guest, answer(&guest, 0), &request.regs);
-	}
-
-	/* Who resets a vCPU has nothing to answer, so no answer is wrong. */
-	about("%s, RIP changed, and a wrong answer", operations[nr].name);
-	if (expect_pending(&guest, &request)) {
-		vcpu_regs_get(guest.vcpu, &regs);
-		regs.rip += INSN_SIZE;
-		vcpu_regs_set(guest.vcpu, &regs);
-		expect_back(&guest, answer(&guest, EPERM), &request.regs);
-	}
-
-	about("%s, RIP and all others changed", operations[nr].name);
-	if (expect_pending(&guest, &request)) {
-		vcpu_regs_get(guest.vcpu, &regs);
-		for (i = 0; i < ARRAY_SIZE(reg_names); i++)
-			((u64 *)&want)[i] = ~((u64 *)&request.regs)[i];
-		want.rsp = regs.rsp;
-		want.rip = regs.rip + INSN_SIZE;
-		want.rflags = X86_EFLAGS_FIXED;
-		vcpu_regs_set(guest.vcpu, &want);
-		expect_back(&guest, answer(&guest, EINVAL), &want);
-	}
-
-	about("%s, after a dropped request", operations[nr].name);
-	expect_request(&guest, &request);
 	free_guest(&guest);
 }
 
@@ -1234,7 +1122,6 @@ static void *call_at_once(void *arg)
 		about("vCPU %d, call %d", thread->nr, i);
 		if (!expect_pending(guest, &request))
 			continue;
-		expect_vcpu_regs(guest, &request.regs, 0);
 		k %= ARRAY_SIZE(statuses);
 		if (!is_answer(&request, statuses[k].err, &status))
 			k = 0;
@@ -1246,7 +1133,7 @@ static void *call_at_once(void *arg)
 
 static void test_two_vcpus(int unused)
 {
-	struct kvm_vm *vm = create_vm(transport->vm_type, ALL_OPERATIONS);
+	struct kvm_vm *vm = create_vm(KVM_X86_TDX_VM, ALL_OPERATIONS);
 	struct thread threads[NR_THREADS];
 	struct guest guests[NR_THREADS];
 	int i;
@@ -1265,38 +1152,12 @@ static void test_two_vcpus(int unused)
 	kvm_vm_free(vm);
 }
 
-static void test_default_vm(int unused)
-{
-	static const u64 leaves[] = {
-		GET_TD_VM_CALL_INFO, MAP_GPA, GET_QUOTE, REPORT_FATAL_ERROR,
-		SETUP_EVENT_NOTIFY, 0, ~0ull,
-	};
-	struct kvm_vm *vm = create_vm(VM_TYPE_DEFAULT, 0);
-	struct guest guest = add_vcpu(vm, 0);
-	struct kvm_regs regs;
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(leaves); i++) {
-		about("leaf 0x%lx", (unsigned long)leaves[i]);
-		regs = new_regs(leaves[i]);
-		expect_no_hypercall(&guest, &regs);
-	}
-	for (i = 0; i < ARRAY_SIZE(operations); i++) {
-		about("%s", operations[i].name);
-		regs = sample_request(&operations[i]).regs;
-		expect_no_hypercall(&guest, &regs);
-	}
-	free_guest(&guest);
-}
-
-/* In a TD, R10 has the number of an ordinary hypercall then, and R10 its result. */
+/* R10 has the number of an ordinary hypercall then, and gets its result. */
 static void expect_other_hypercall(struct guest *guest, const struct kvm_regs *regs)
 {
 	struct kvm_regs want = *regs;
 
-	if (!in_td())
-		return expect_no_hypercall(guest, regs);
-
+	want.rax = 0;
 	want.r10 = regs->r10 == KVM_HC_VAPIC_POLL_IRQ ? 0 : -KVM_ENOSYS;
 	expect_back(guest, start(guest, regs), &want);
 }
@@ -1324,100 +1185,10 @@ static void test_r10(int unused)
 	free_guest(&guest);
 }
 
-/* All that CPL 3 needs to get at the stub. */
-static void make_user_page(struct kvm_vm *vm, u64 gva)
-{
-	u64 *pte, *table = addr_gpa2hva(vm, vm->mmu.pgd);
-	int level;
-
-	for (level = vm->mmu.pgtable_levels; level; level--) {
-		pte = &table[gva >> (12 + 9 * (level - 1)) & 0x1ff];
-		*pte |= BIT_ULL(2);
-		table = addr_gpa2hva(vm, *pte & GENMASK_ULL(51, 12));
-	}
-}
-
-/* CPL 0 and 3 in 64-bit mode, CPL 0 in 32-bit mode, with the stub. */
-static void test_modes(int unused)
-{
-	static const struct {
-		const char *name;
-		int cpl;
-		bool is_64_bit;
-		int rax;
-	} modes[] = {
-		{ "CPL 0, 64-bit mode", 0, true, 0 },
-		{ "CPL 3, 64-bit mode", 3, true, -KVM_EPERM },
-		{ "CPL 0, 32-bit mode", 0, false, -KVM_ENOSYS },
-	};
-	int i, ret;
-
-	for (i = 0; i < ARRAY_SIZE(modes); i++) {
-		struct kvm_vm *vm = create_vm(transport->vm_type, ALL_OPERATIONS);
-		struct kvm_regs regs, want;
-		struct kvm_sregs sregs;
-		struct guest guest;
-		struct kvm_run *run;
-
-		write_hypercall(vm, (u64)hypercall_stub);
-		make_user_page(vm, (u64)hypercall_stub);
-		guest = add_vcpu(vm, 0);
-		run = guest.vcpu->run;
-
-		vcpu_regs_get(guest.vcpu, &regs);
-		want = new_regs(GET_TD_VM_CALL_INFO);
-		want.r12 = 0;
-		want.rsp = regs.rsp;
-		want.rip = (u64)hypercall_stub;
-		want.rflags = X86_EFLAGS_FIXED | RFLAGS_IOPL_3;
-		vcpu_regs_set(guest.vcpu, &want);
-
-		vcpu_sregs_get(guest.vcpu, &sregs);
-		sregs.cs.dpl = modes[i].cpl;
-		sregs.cs.selector |= modes[i].cpl;
-		sregs.ss.dpl = modes[i].cpl;
-		sregs.ss.selector |= modes[i].cpl;
-		sregs.cs.l = modes[i].is_64_bit;
-		sregs.cs.db = !modes[i].is_64_bit;
-		vcpu_sregs_set(guest.vcpu, &sregs);
-
-		about("%s", modes[i].name);
-		ret = _vcpu_run(guest.vcpu) ? -errno : run->exit_reason;
-		if (expect(ret == KVM_EXIT_IO && run->io.port == STUB_PORT,
-			   "the call did not return, but %d (%s)", ret, outcome_str(ret))) {
-			vcpu_regs_get(guest.vcpu, &regs);
-			expect((u32)regs.rax == (u32)modes[i].rax, "EAX is 0x%x",
-			       (u32)regs.rax);
-		}
-		/* Out of 64-bit mode, the other halves are nobody's business. */
-		if (ret == KVM_EXIT_IO && modes[i].is_64_bit) {
-			want.rax = modes[i].rax;
-			if (!want.rax) {
-				want.r11 = 0;
-				want.r13 = 0;
-				want.r14 = 0;
-			}
-			/* OUT may be complete or not. */
-			want.rip = regs.rip;
-			want.rflags = regs.rflags;
-			expect_regs(&regs, &want);
-		}
-		free_guest(&guest);
-	}
-}
-
-/* The only VMs in which a test has a sense, if not all. */
-enum vms {
-	ALL_VMS,
-	SW_VMS,
-	TDX_VMS,
-};
-
 static const struct test {
 	const char *name;
 	void (*run)(int arg);
 	int arg;
-	enum vms vms;
 } tests[] = {
 	{ "status table of the kernel", test_status_table },
 	{ "KVM_CHECK_EXTENSION", test_check_extension },
@@ -1454,24 +1225,13 @@ static const struct test {
 	{ "struct kvm_run overwritten", test_scribbled },
 	{ "immediate_exit", test_immediate_exit },
 	{ "pending signal", test_signal },
-	{ "registers during GetQuote", test_regs, 0, SW_VMS },
-	{ "no registers during GetQuote", test_td_regs, 0, TDX_VMS },
-	{ "registers during SetupEventNotifyInterrupt", test_regs, 1, SW_VMS },
-	{ "no registers during SetupEventNotifyInterrupt", test_td_regs, 1, TDX_VMS },
-	{ "registers during ReportFatalError", test_regs, 2, SW_VMS },
-	{ "no registers during ReportFatalError", test_td_regs, 2, TDX_VMS },
+	{ "no registers during GetQuote", test_regs, 0 },
+	{ "no registers during SetupEventNotifyInterrupt", test_regs, 1 },
+	{ "no registers during ReportFatalError", test_regs, 2 },
 	{ "VM destroyed with a request pending", test_destroyed },
 	{ "two vCPUs at once", test_two_vcpus },
-	{ "default VM", test_default_vm, 0, SW_VMS },
 	{ "R10 not 0", test_r10 },
-	/* TDCALL is an exception there, of which KVM does not hear. */
-	{ "CPL 3 and 32-bit mode", test_modes, 0, SW_VMS },
 };
-
-static bool is_wanted(const struct test *test)
-{
-	return test->vms != (in_td() ? SW_VMS : TDX_VMS);
-}
 
 #define NR_MAINLINE_CALLS	24
 
@@ -1585,46 +1345,13 @@ static void compare_with_record(const char *path)
 	ksft_finished();
 }
 
-/*
- * Ticks of a call that userspace answers, and of one that KVM answers, to be
- * counted by an emulator whose TSC counts instructions.
- */
-static void show_ticks(const char *what, u64 bitmap)
-{
-	struct guest guest = create_guest(bitmap);
-	struct request request = sample_request(&operations[0]);
-	struct kvm_regs info = new_regs(GET_TD_VM_CALL_INFO);
-	u64 ticks, info_ticks;
-	int i;
-
-	info.r12 = 0;
-	for (i = 0; i < NR_BENCH_ROUNDS; i++) {
-		ticks = rdtsc();
-		start(&guest, &info);
-		info_ticks = rdtsc() - ticks;
-
-		ticks = rdtsc();
-		start(&guest, &request.regs);
-		answer(&guest, 0);
-		ticks = rdtsc() - ticks;
-
-		/* The first rounds fault in what the others find. */
-		if (i < NR_BENCH_ROUNDS / 10)
-			continue;
-		printf("bench: tdvmcall_%s_info %lu\n", what, (unsigned long)info_ticks);
-		printf("bench: tdvmcall_%s_quote %lu\n", what, (unsigned long)ticks);
-	}
-	free_guest(&guest);
-}
-
 static void help(const char *name)
 {
-	printf("usage: %s [-h] [-v VM] [-s seed] [-m] [-r record] [-b]\n", name);
-	printf(" -v: one type of VM only: sw, td (both that follow), td48 or td52\n");
+	printf("usage: %s [-h] [-v VM] [-s seed] [-m] [-r record]\n", name);
+	printf(" -v: one kind of TD only: td48 or td52\n");
 	printf(" -s: seed of the random leaves (default: the time)\n");
 	printf(" -m: show mainline's exits\n");
 	printf(" -r: compare mainline's exits with those of a record\n");
-	printf(" -b: show TSC ticks of calls, with mainline's exits and the others\n");
 	exit(0);
 }
 
@@ -1632,10 +1359,10 @@ int main(int argc, char *argv[])
 {
 	unsigned int seed = time(NULL);
 	const char *record = NULL, *name = NULL;
-	bool mainline = false, ticks = false;
-	int i, k, opt, nr_tests = 0;
+	bool mainline = false;
+	int i, k, opt, nr_kinds = 0;
 
-	while ((opt = getopt(argc, argv, "hv:s:mr:b")) != -1) {
+	while ((opt = getopt(argc, argv, "hv:s:mr:")) != -1) {
 		switch (opt) {
 		case 'v':
 			name = optarg;
@@ -1650,52 +1377,41 @@ int main(int argc, char *argv[])
 		case 'm':
 			mainline = true;
 			break;
-		case 'b':
-			ticks = true;
-			break;
 		default:
 			help(argv[0]);
 		}
 	}
 
-	__TEST_REQUIRE(count_transports(name), "KVM has no %s VMs that make TDVMCALLs",
-		       name ? name : "");
-	for (i = 0; !is_transport(&transports[i], name); i++)
-		;
-	transport = &transports[i];
+	for (i = ARRAY_SIZE(td_kinds) - 1; i >= 0; i--) {
+		if (!is_td_kind(&td_kinds[i], name))
+			continue;
+		td = &td_kinds[i];
+		nr_kinds++;
+	}
+	__TEST_REQUIRE(td, "KVM has no TDX VMs, or none with GPAW %s", name ? name : "48");
 	alarm(MAX_SECONDS);
 	if (mainline) {
 		ksft_print_header();
 		compare_with_record(record);
 	}
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_COCO_EXITS));
-	if (ticks) {
-		show_ticks("mainline", 0);
-		show_ticks("coco", ALL_OPERATIONS);
-		return 0;
-	}
 
-	for (i = 0; i < ARRAY_SIZE(transports); i++) {
-		transport = &transports[i];
-		for (k = 0; k < ARRAY_SIZE(tests); k++)
-			nr_tests += is_transport(transport, name) && is_wanted(&tests[k]);
-	}
 	ksft_print_header();
-	ksft_set_plan(nr_tests);
+	ksft_set_plan(nr_kinds * ARRAY_SIZE(tests));
 	ksft_print_msg("seed %u\n", seed);
 	srandom(seed);
 
-	for (i = 0; i < ARRAY_SIZE(transports); i++) {
-		transport = &transports[i];
+	for (i = 0; i < ARRAY_SIZE(td_kinds); i++) {
+		if (!is_td_kind(&td_kinds[i], name))
+			continue;
+		td = &td_kinds[i];
 		for (k = 0; k < ARRAY_SIZE(tests); k++) {
-			if (!is_transport(transport, name) || !is_wanted(&tests[k]))
-				continue;
 			nr_checks = 0;
 			nr_failed = 0;
 			tests[k].run(tests[k].arg);
 			if (nr_failed)
 				ksft_print_msg("%d of %d checks failed\n", nr_failed, nr_checks);
-			ksft_test_result(nr_checks && !nr_failed, "%s: %s\n", transport->name,
+			ksft_test_result(nr_checks && !nr_failed, "%s: %s\n", td->name,
 					 tests[k].name);
 		}
 	}

@@ -5,7 +5,7 @@
  *
  *	VM,HYPERCALL,MSR,MAXPHYADDR/STEP,ARGUMENT,.../STEP,...
  *
- * VM is the type (sw, default, td), HYPERCALL says if KVM_CAP_EXIT_HYPERCALL is
+ * VM is the type (default, td), HYPERCALL says if KVM_CAP_EXIT_HYPERCALL is
  * enabled, MSR if the guest's CPUID has KVM_FEATURE_MIGRATION_CONTROL.  All numbers
  * are hexadecimal.
  */
@@ -72,11 +72,11 @@ extern const struct fuzz_step_name fuzz_step_names[NR_STEPS];
 #define CHAOS_CLOSE_VM		2
 #define CHAOS_CLOSE_VCPU	4
 
-#define NR_FUZZ_VMS		3
+#define NR_FUZZ_VMS		2
 
 extern const char * const fuzz_vm_names[NR_FUZZ_VMS];
 extern const u32 fuzz_vm_types[NR_FUZZ_VMS];
-/* The bit of an address that makes it shared, in TDVMCALLs */
+/* The bit of an address that makes it shared, or 0 */
 extern const u64 fuzz_shared_bits[NR_FUZZ_VMS];
 
 struct step {

@@ -57,7 +57,7 @@ struct model_field {
 struct model {
 	/* As userspace has created it. */
 	u32 vm_type;
-	/* in TDVMCALLs */
+	/* of a TD's addresses, or 0 */
 	u64 shared_bit;
 	int maxphyaddr;
 	bool has_hypercall_exits;

@@ -17,51 +17,33 @@
 #include "tdx.h"
 #include "ucall_common.h"
 
-/*
- * How a guest makes TDVMCALLs: a software-protected VM by a hypercall of its own, a TD by
- * TDCALL.
- */
-struct transport {
+/* A kind of TD */
+struct td_kind {
 	const char *name;
-	u32 vm_type;
 	/* Bits of an address, of which the topmost makes it shared. */
 	int gpaw;
 };
 
-static const struct transport transports[] = {
-	{ "sw", KVM_X86_SW_PROTECTED_VM, KVM_SW_TDVMCALL_SHARED_BIT + 1 },
-	{ "td48", KVM_X86_TDX_VM, 48 },
-	{ "td52", KVM_X86_TDX_VM, 52 },
+static const struct td_kind td_kinds[] = {
+	{ "td48", 48 },
+	{ "td52", 52 },
 };
 
-/* The one of all VMs that make TDVMCALLs */
-static const struct transport *transport = &transports[0];
+/* What the guest is: NULL if it is none. */
+static const struct td_kind *td;
 
-#define SHARED		BIT_ULL(transport->gpaw - 1)
+#define SHARED		(td ? BIT_ULL(td->gpaw - 1) : 0)
 
 static inline bool in_td(void)
 {
-	return transport->vm_type == KVM_X86_TDX_VM;
+	return td;
 }
 
-/* @name is that of a transport, or "td" for all TDs; NULL for any. */
-static inline bool is_transport(const struct transport *t, const char *name)
+/* Whether KVM has such TDs.  @name is that of a kind, or "td" for all; NULL for any. */
+static inline bool is_td_kind(const struct td_kind *kind, const char *name)
 {
-	if (t->vm_type == KVM_X86_TDX_VM && !is_gpaw_supported(t->gpaw))
-		return false;
-	if (!(kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(t->vm_type)))
-		return false;
-	return !name || !strcmp(name, t->name) ||
-	       (!strcmp(name, "td") && t->vm_type == KVM_X86_TDX_VM);
-}
-
-static inline int count_transports(const char *name)
-{
-	int i, nr = 0;
-
-	for (i = 0; i < ARRAY_SIZE(transports); i++)
-		nr += is_transport(&transports[i], name);
-	return nr;
+	return is_tdx_enabled() && is_gpaw_supported(kind->gpaw) &&
+	       (!name || !strcmp(name, kind->name) || !strcmp(name, "td"));
 }
 
 #define INSN_SIZE	3
@@ -204,9 +186,8 @@ struct guest {
 };
 
 /*
- * KVM_EXIT_IO if the guest has come back from make_hypercall(),
- * otherwise the reason of
- * the exit, or the errno of KVM_RUN as a negative number.
+ * KVM_EXIT_IO if the guest has come back from make_hypercall(), otherwise the reason
+ * of the exit, or the errno of KVM_RUN as a negative number.
  */
 static inline int enter(struct guest *guest)
 {
@@ -258,7 +239,7 @@ static inline struct kvm_vm *create_vm(u32 type, u64 operations)
 	struct kvm_vm *vm;
 
 	if (type == KVM_X86_TDX_VM) {
-		vm = vm_tdx_create(transport->gpaw);
+		vm = vm_tdx_create(td->gpaw);
 	} else {
 		vm = __vm_create(shape, 2, 0);
 		write_hypercall(vm, insn_address());
@@ -288,7 +269,7 @@ static inline void create_guest_vcpu(struct guest *guest, u32 id)
 static inline void add_vcpus(struct kvm_vm *vm, struct guest *guests, u32 nr, int maxphyaddr)
 {
 	struct guest *guest;
-	int ret, shared_bit = transport->gpaw - 1;
+	int ret, bits;
 
 	for (guest = guests; guest < guests + nr; guest++) {
 		*guest = (struct guest) { .vm = vm };
@@ -298,7 +279,10 @@ static inline void add_vcpus(struct kvm_vm *vm, struct guest *guests, u32 nr, in
 						maxphyaddr);
 		guest->maxphyaddr = kvm_cpuid_property(guest->vcpu->cpuid,
 						       X86_PROPERTY_MAX_PHY_ADDR);
-		guest->limit = 1ull << min(guest->maxphyaddr, shared_bit);
+		bits = guest->maxphyaddr;
+		if (in_td())
+			bits = min(bits, td->gpaw - 1);
+		guest->limit = 1ull << bits;
 	}
 	if (is_tdx_vm(vm))
 		vm_tdx_finalize(vm);
@@ -349,9 +333,10 @@ static inline struct kvm_regs new_regs(u64 leaf)
 
 	for (i = 0; i < ARRAY_SIZE(reg_names); i++)
 		reg[i] = 0xa5c3000000000000ull + 0x0101010101ull * (i + 1);
-	regs.rax = in_td() ? TDG_VP_VMCALL : KVM_HC_SW_TDVMCALL;
-	if (in_td())
+	if (in_td()) {
+		regs.rax = TDG_VP_VMCALL;
 		regs.rcx = TD_EXPOSED_REGS;
+	}
 	regs.r10 = 0;
 	regs.r11 = leaf;
 	regs.rip = insn_address();

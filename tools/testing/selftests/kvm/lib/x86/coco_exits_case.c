@@ -30,15 +30,11 @@ const struct fuzz_step_name fuzz_step_names[NR_STEPS] = {
 	[STEP_CHAOS] = { "chaos", 2 },
 };
 
-const char * const fuzz_vm_names[NR_FUZZ_VMS] = { "sw", "default", "td" };
-const u32 fuzz_vm_types[NR_FUZZ_VMS] = {
-	KVM_X86_SW_PROTECTED_VM, KVM_X86_DEFAULT_VM, KVM_X86_TDX_VM,
-};
+const char * const fuzz_vm_names[NR_FUZZ_VMS] = { "default", "td" };
+const u32 fuzz_vm_types[NR_FUZZ_VMS] = { KVM_X86_DEFAULT_VM, KVM_X86_TDX_VM };
 
 /* A TD with GPAW 48 */
-const u64 fuzz_shared_bits[NR_FUZZ_VMS] = {
-	BIT_ULL(KVM_SW_TDVMCALL_SHARED_BIT), BIT_ULL(KVM_SW_TDVMCALL_SHARED_BIT), BIT_ULL(47),
-};
+const u64 fuzz_shared_bits[NR_FUZZ_VMS] = { 0, BIT_ULL(47) };
 
 const char * const fuzzer_names[NR_FUZZERS] = { "guest", "user" };
 
@@ -206,12 +202,16 @@ static u64 last_size;
 static struct step guest_step(const struct fuzz_case *c, bool wild)
 {
 	static const u64 types[] = {
-		STEP_MAP, STEP_MAP, STEP_TD, STEP_TD, STEP_TD, STEP_WR, STEP_WR, STEP_RD, STEP_HC,
+		STEP_MAP, STEP_MAP, STEP_WR, STEP_WR, STEP_RD, STEP_HC, STEP_TD, STEP_TD, STEP_TD,
 	};
-	struct step step = { .type = one_of(types, ARRAY_SIZE(types)) };
 	u64 shared_bit = fuzz_shared_bits[c->vm_type];
-	u64 limit = min_t(u64, BIT_ULL(c->maxphyaddr), shared_bit);
+	/* The last three are for TDs. */
+	struct step step = { .type = one_of(types, ARRAY_SIZE(types) - (shared_bit ? 0 : 3)) };
+	u64 limit = BIT_ULL(c->maxphyaddr);
 	u64 gpa, size;
+
+	if (shared_bit && limit > shared_bit)
+		limit = shared_bit;
 
 	random_range(one_in(8) ? BIT_ULL(c->maxphyaddr) : limit, wild, &gpa, &size);
 	switch (step.type) {

@@ -57,12 +57,6 @@ static void model_exit(struct model *m, u32 reason, u64 preset)
 	m->nr_fields = 0;
 }
 
-/* No TDVMCALLs, no shared bit. */
-static bool model_has_tdvmcalls(const struct model *m)
-{
-	return m->vm_type == KVM_X86_SW_PROTECTED_VM || m->vm_type == KVM_X86_TDX_VM;
-}
-
 static bool model_is_td(const struct model *m)
 {
 	return m->vm_type == KVM_X86_TDX_VM;
@@ -73,7 +67,7 @@ static u64 model_limit(const struct model *m)
 {
 	u64 limit = BIT_ULL(m->maxphyaddr);
 
-	return model_has_tdvmcalls(m) && limit > m->shared_bit ? m->shared_bit : limit;
+	return model_is_td(m) && limit > m->shared_bit ? m->shared_bit : limit;
 }
 
 static bool model_fits(const struct model *m, u64 gpa, u64 size)
@@ -92,11 +86,11 @@ bool model_enable_exits(struct model *m, u64 bitmap, u64 other_args, u64 flags)
 {
 	u64 supported = MODEL_ANY_EXITS;
 
-	if (model_has_tdvmcalls(m))
-		supported |= MODEL_TDVMCALL_EXITS;
 	/* A TD has no such MSR. */
-	if (model_is_td(m))
+	if (model_is_td(m)) {
+		supported |= MODEL_TDVMCALL_EXITS;
 		supported &= ~(u64)KVM_COCO_EXIT_MIGRATION_CONTROL;
+	}
 	if ((bitmap & ~supported) || other_args || flags || m->has_vcpu)
 		return false;
 	m->exits = bitmap;
@@ -236,8 +230,8 @@ static void model_report_fatal_error(struct model *m)
 		args->rsi, args->r8, args->r9, args->rdx, 0,
 	};
 	const u64 data[] = {
-		/* Of a TD, it is how TDH.VP.ENTER ended: a TDCALL. */
-		model_is_td(m) ? MODEL_EXIT_REASON_TDCALL : args->rax,
+		/* How TDH.VP.ENTER ended: a TDCALL */
+		MODEL_EXIT_REASON_TDCALL,
 		args->rcx, args->rdx, args->rbx, 0, 0, args->rsi, args->rdi,
 		args->r8, args->r9, args->r10, args->r11, args->r12, args->r13, args->r14,
 		args->r15,
@@ -423,8 +417,7 @@ static void model_map_gpa_range(struct model *m, u64 gpa, u64 npages, u64 attrs)
 
 static bool model_is_tdvmcall(const struct model *m)
 {
-	return model_has_tdvmcalls(m) && !m->args.r10 &&
-	       (model_is_td(m) || m->args.rax == KVM_HC_SW_TDVMCALL);
+	return model_is_td(m) && !m->args.r10;
 }
 
 static void model_hypercall(struct model *m)
@@ -454,8 +447,7 @@ static void model_hypercall(struct model *m)
 	case MODEL_TD_RDMSR:
 	case MODEL_TD_WRMSR:
 		/* Those that a TD has are not what this is about. */
-		return model_end_tdvmcall(m, model_is_td(m) ? MODEL_INVALID_OPERAND :
-							      MODEL_UNSUPPORTED);
+		return model_end_tdvmcall(m, MODEL_INVALID_OPERAND);
 	default:
 		return model_end_tdvmcall(m, MODEL_UNSUPPORTED);
 	}
