@@ -50,7 +50,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
-TARGETS := kselftest check check-full full fuzz soak kicks pinning erratum mitigations cfi transport firmware shared-ranges qemu emulator-tests compose topics mirror bases refresh apply build image base-build base-image base-tree \
+TARGETS := kselftest check check-full full fuzz soak kicks pinning erratum mitigations cfi firmware shared-ranges qemu emulator-tests compose topics mirror bases refresh apply build image base-build base-image base-tree \
            debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
@@ -111,9 +111,6 @@ pinning: build ## vendor_module_test has to fail on a KVM that is set up by a pi
 
 erratum: build ## without SNP-safe pages, a host with the SNP erratum dies
 	@tests/erratum/check.sh $(O)
-
-transport: build ## without the new exits, TDVMCALLs exit as with the transport alone
-	@tests/transport/check.sh $(O)
 
 firmware: build ## the kernel and OVMF negotiate live migration, over two boots
 	@python3 -m tests.firmware.check $(O)

@@ -17,15 +17,14 @@ MAINLINE = {"quick", "full"}
 TRIES_AGAIN = 3
 # Those of ours that take minutes at most, on a kernel without checkers.
 OWN = {"own", "boots", "nodebug", "long", "slow"}
-SETS = {"quick": {"all", "quick", "both", "transport", "own", "nodebug", "short"},
-        "full": {"all", "quick", "full", "both", "transport", "deep"} | OWN,
+SETS = {"quick": {"all", "quick", "both", "own", "nodebug", "short"},
+        "full": {"all", "quick", "full", "both", "deep"} | OWN,
         "debug": {"all", "own", "slow", "debug"},
         "debug-full": {"all", "quick", "own", "slow", "boots", "faults", "debug"},
         "kcsan": {"all", "own", "slow", "boots"},
         "base": {"all", "both"},
         "fuzz": {"all", "fuzz"},
         "soak": {"all", "soak"},
-        "transport": {"all", "transport"},
         "pinning": {"all", "pinning"},
         "erratum": {"all", "erratum"},
         "kicks": {"all", "kicks"},

@@ -49,7 +49,7 @@ def options():
 def wanted_sets(args):
     sets = SETS["full"] | SETS[args.set] - {"short"} if args.tests else set(SETS[args.set])
     if args.base_only:
-        sets -= OWN | {"short", "both", "transport"}
+        sets -= OWN | {"short", "both"}
     if not args.base:
         sets.discard("deep")
     if BASE != MAIN and not args.tests and not args.base_only:
