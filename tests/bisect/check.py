@@ -2,10 +2,11 @@
 """check.py OUT [FIRST-LAST] [TOPIC]: every commit of the series builds, boots and passes.
 
 A commit is built without a warning and booted on engine amd, where the series' tests
-run that exist by then.  Those that take minutes run with the last commit of a topic and
-with the commits that touch their program.  What has passed is kept in the cache, by content: a commit whose
-tree has passed is skipped, and of the others only those tests run that have not
-passed with the same kernel and program.  So an interrupted run goes on where it was.
+run that exist by then, and on engine tdx once there are tests of TDs.  Those that take
+minutes run with the last commit of a topic and with the commits that touch their program.
+What has passed is kept in the cache, by content: a commit whose tree has passed is
+skipped, and of the others only those tests run that have not passed with the same kernel
+and program.  So an interrupted run goes on where it was.
 """
 import argparse
 import re
@@ -24,13 +25,15 @@ from tests.bisect.build import FRAGMENTS, build, fragments
 
 # Those that run with every commit.
 EACH = ({"all", "short"} | OWN) - {"boots", "long"}
+# The engines, and what each never loads.
+ENGINES = {"amd": "kvm-intel.ko", "tdx": "kvm-amd.ko"}
 
 
-def wanted(ends_topic, touched):
+def wanted(engine, ends_topic, touched):
     """The plan of a commit that changes the files TOUCHED."""
     if ends_topic:
-        return read_expected("amd", {"all"} | OWN)
-    return [item for item in read_expected("amd", EACH | OWN)
+        return read_expected(engine, {"all"} | OWN)
+    return [item for item in read_expected(engine, EACH | OWN)
             if isinstance(item, str) or item.set_name in EACH
             or f"tools/testing/selftests/kvm/{item.name}.c" in touched]
 
@@ -69,11 +72,10 @@ def available(plan, image, tests):
     return kept
 
 
-def test(out, commit, items):
-    """(how many tests ran, how many had passed before, what failed)"""
+def unknown(out, engine, items):
+    """(plan, {key: test}, key of the boot, how many tests are left out as they have passed)"""
     image = out / "image"
-    # Engine amd never loads kvm-intel.
-    modules = [f for f in sorted((image / "modules").iterdir()) if f.name != "kvm-intel.ko"]
+    modules = [f for f in sorted((image / "modules").iterdir()) if f.name != ENGINES[engine]]
     kernel = digest(*[f.read_bytes() for f in [image / "bzImage", *modules]])
     plan, keys, known = [], {}, 0
     tests = out / f"linux-{BASE}/tools/testing/selftests/kvm"
@@ -87,26 +89,38 @@ def test(out, commit, items):
                 continue
             keys[key] = item.name
         plan.append(item)
-    if not keys and has_passed(digest("boot", kernel)):
-        return 0, known, []
-    args = argparse.Namespace(build=image, init=image / "init", base=None, guest=None,
+    return plan, keys, digest("boot", kernel), known
+
+
+def test(out, commit, items):
+    """(how many tests ran, how many had passed before, what failed); ITEMS: engine -> plan"""
+    plans, keys, boots, all_known = {}, {}, {}, 0
+    for engine in items:
+        plan, keys[engine], boots[engine], known = unknown(out, engine, items[engine])
+        all_known += known
+        if keys[engine] or engine == "amd" and not has_passed(boots[engine]):
+            plans[engine] = plan
+    args = argparse.Namespace(build=out / "image", init=out / "image/init", base=None, guest=None,
                               run_dir=out / "run", limit=1800)
     machines = {}
     try:
-        stopped = run_all({"amd": plan}, args, machines)
+        stopped = run_all(plans, args, machines) if plans else ()
     finally:
         for machine in machines.values():
             machine.kill()
-    rows = judge("amd", plan, machines["amd"], stopped)
-    failed = [row.name for row in rows if row.verdict == "FAILED"]
-    # These belong to no test: nothing is known to have passed.
-    if not {"kernel log", "clock", "end of plan", "KTAP"} & set(failed):
-        for key, name in keys.items():
-            if name not in failed:
-                remember(key, [name, commit])
-    if not failed:
-        remember(digest("boot", kernel), commit)
-    return len(keys), known, reasons("amd", rows)
+    why = []
+    for engine, plan in plans.items():
+        rows = judge(engine, plan, machines[engine], stopped)
+        failed = [row.name for row in rows if row.verdict == "FAILED"]
+        # These belong to no test: nothing is known to have passed.
+        if not {"kernel log", "clock", "end of plan", "KTAP"} & set(failed):
+            for key, name in keys[engine].items():
+                if name not in failed:
+                    remember(key, [name, commit])
+        if not failed:
+            remember(boots[engine], commit)
+        why += reasons(engine, rows)
+    return sum(len(keys[engine]) for engine in plans), all_known, why
 
 
 def chosen(which, topic, last):
@@ -138,7 +152,8 @@ def main(out, which="", topic=""):
     git(series, "worktree", "prune")
     if not tree.exists():
         git(series, "worktree", "add", "-q", "--detach", str(tree), "base")
-    rules = [f.read_bytes() for f in (*FRAGMENTS, ROOT / "tests/expected/amd",
+    rules = [f.read_bytes() for f in (*FRAGMENTS,
+                                      *[ROOT / "tests/expected" / engine for engine in ENGINES],
                                       *sorted((ROOT / "scripts/machine/boot").iterdir()), *(
         ROOT / "scripts/build" / name for name in ("build.sh", "config.py", "kmake.sh", "cc.sh")))]
     bad, started = 0, time.monotonic()
@@ -155,7 +170,8 @@ def main(out, which="", topic=""):
                 said, why = f"DOES NOT BUILD: {said}", [said]
             else:
                 touched = git(series, "diff", "--name-only", f"{commit}~1", commit).split()
-                ran, known, why = test(work, commit, wanted(number in ends, touched))
+                ran, known, why = test(work, commit, {
+                    engine: wanted(engine, number in ends, touched) for engine in ENGINES})
                 said = f"{ran} tests, {known} known" + (f", FAILED: {why[0]}" if why else "")
             bad += bool(why)
             if not why:
