@@ -12,7 +12,7 @@ On a machine with /dev/kvm and svm or vmx in /proc/cpuinfo, the machines of that
 vendor run under QEMU -accel kvm -cpu host instead, with the same plan: the TSC's
 cycles are counted, guests are nested ones, and the boots run there too.  That takes
 the module parameter nested.  The rest stays emulated: kvm-intel's loading on AMD,
-kvm-amd's and SNP-safe pages on Intel, guests that take their VM for an SEV VM.  Goals remain: they are
+kvm-amd's and SNP-safe pages on Intel, TDs, guests that take their VM for an SEV VM.  Goals remain: they are
 ratios.  Nobody has tried this yet: there was no such machine.
 """
 import shutil
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from scripts.bench import picture, rows
-from scripts.bench.build import PROGRAMS, Kernel, build, sizes, transport
+from scripts.bench.build import PROGRAMS, Kernel, build, sizes
 from scripts.bench.machines import hardware
 from scripts.bench.measure import boots, count
 from scripts.common import BASE, run_main
@@ -36,13 +36,12 @@ def bench(out):
     shutil.rmtree(out / "bench", ignore_errors=True)
     base = Kernel("base", out / "base/image", out / "base/bench")
     ours = Kernel("ours", plain / "image", plain / "bench")
-    mainline = Kernel("transport", transport(tree, out, plain), plain / "bench")
     tests = Kernel("tests", out / "image", plain / "bench")
     real = hardware()
     print(f"bench: {f'{real} is this machine itself' if real else 'both engines are emulated'}; "
           f"built after {time.monotonic() - started:.0f} s", flush=True)
     numbers = {**sizes(base), **sizes(ours)}
-    numbers |= count(out, base, ours, mainline, real)
+    numbers |= count(out, base, ours, real)
     print(f"bench: counted after {time.monotonic() - started:.0f} s", flush=True)
     numbers |= boots(out, base, ours, tests, real)
     unit = f"TSC cycles ({real})" if real else "instructions"

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What is measured with: the programs of tests/bench, and the images that boot."""
 import os
-import re
 import shutil
 import subprocess
 
-from scripts.common import Failed, git, ROOT
+from scripts.common import Failed, ROOT
 
-TRANSPORT = "KVM: x86: Let software-protected VMs make TDVMCALLs"
 PROGRAMS = ("exits_bench", "boot_bench")
 
 
@@ -43,26 +41,6 @@ def build(tree, out, programs=()):
                               env={**os.environ, "ARCH": "x86_64", "V": "0"})
         if done.returncode:
             raise Failed(f"tests/bench does not build for {tree}: {done.stderr[-800:]}")
-
-
-def transport(tree, out, plain):
-    """The image of PLAN's kernel with the KVM of the commit TRANSPORT."""
-    work = out / "bench-transport"
-    found = re.search(f"^(\\S+) {re.escape(TRANSPORT)}$",
-                      git(tree, "log", "--format=%H %s", "base..HEAD"), re.M)
-    if not found:
-        raise Failed(f"no commit '{TRANSPORT}' in {tree}")
-    built_from = found[1] + git(tree, "rev-parse", "HEAD^{tree}")
-    if not (work / "from").is_file() or (work / "from").read_text() != built_from:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-        git(tree, "worktree", "prune")
-        git(tree, "worktree", "add", "-q", "--detach", str(work / "tree"), found[1])
-        subprocess.run([ROOT / "scripts/build/kvm_modules.sh", plain, work / "tree",
-                        work / "tree/arch/x86/kvm", work / "image"], check=True)
-        git(tree, "worktree", "remove", "--force", str(work / "tree"))
-        (work / "from").write_text(built_from)
-    return work / "image"
 
 
 def sizes(kernel):

@@ -10,6 +10,7 @@ from pathlib import Path
 from scripts.bench.build import PROGRAMS
 from scripts.common import Failed
 from scripts.machine import bochs, qemu
+from scripts.machine.clock import options
 from scripts.machine.initrd import load_order
 from scripts.machine.machine import CMDLINE, END_MARKER, Machine, pack
 
@@ -19,6 +20,9 @@ from scripts.machine.machine import CMDLINE, END_MARKER, Machine, pack
 SILENCE, STARTS = 90, 4
 ICOUNT = ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"]
 KVM = ["-accel", "kvm", "-smp"]
+VENDOR = {"amd": "kvm-amd", "intel": "kvm-intel", "tdx": "kvm-intel"}
+# A tick of the TSC is an instruction, and Linux is told: KVM gives TDs that rate.
+TDX_KHZ = 1_000_000
 
 
 def hardware(cpuinfo=Path("/proc/cpuinfo"), device="/dev/kvm"):
@@ -37,7 +41,7 @@ def machine(run_dir, kernel, engine, plan, guests, argv):
     shutil.copy(kernel.image / "init", root / "init")
     for ko in [*(kernel.image / "modules").iterdir(), kernel.work / "snp_page_bench.ko"]:
         shutil.copy(ko, root / "modules" / ko.name)
-    first = [f"module {m}\n" for m in load_order(root / "modules", f"kvm-{engine}", set())[:-1]]
+    first = [f"module {m}\n" for m in load_order(root / "modules", VENDOR[engine], set())[:-1]]
     series = guests[-1]
     for program in (kernel.work / "module_load", *[series.work / name for name in PROGRAMS],
                     series.image / "selftests/x86/guest_init"):
@@ -58,6 +62,11 @@ def counting(engine, real):
         return functools.partial(qemu.qemu, cmdline=cmdline, accel=[*KVM, "1"], cpu=qemu.HOST)
     if engine == "intel":
         return bochs.bochs
+    if engine == "tdx":
+        cpu = [word + f",tsc-frequency={TDX_KHZ}000" if "tdx" in word else word
+               for word in qemu.TDX]
+        return functools.partial(qemu.qemu, accel=ICOUNT, cpu=cpu, cmdline=
+                                 f"{cmdline} nohibernate {options(TDX_KHZ)}")
     return functools.partial(qemu.qemu, cmdline=cmdline, accel=ICOUNT, cpu=qemu.AMD_SEV)
 
 

@@ -3,8 +3,7 @@
 
 A number is MACHINE:LABEL.  The machines are in bench.py; the labels are what the
 programs of tests/bench print.  "base" is the unpatched kernel and "ours" the series
-with the same configuration, "transport" is mainline's KVM for TDVMCALLs that a
-software-protected VM can make: the commit that adds that, without those after it.
+with the same configuration.
 """
 import statistics
 from collections import namedtuple
@@ -37,15 +36,16 @@ GROUPS = [
             "ours-amd:snp_scarce_refused", 0),
         Row("refused of 1000, none", "base-amd:snp_none_refused",
             "ours-amd:snp_none_refused", 0)]),
-    ("MapGPA of TDX guests; the base: mainline's code, made callable", [
-        Row("exits per GiB, not opted in", "transport:tdx_gib_exits", "ours:tdx_gib_exits", 1),
-        Row("exits per GiB, opted in", "transport:tdx_gib_exits", "ours:tdx_gib_own_exits", 0.002),
-        Row("per GiB, opted in", "transport:tdx_gib", "ours:tdx_gib_own", 0.01),
-        Row("per exit, not opted in", "transport:tdx_map", "ours:tdx_map", 1.03),
-        Row("per exit, opted in", "transport:tdx_map", "ours:tdx_map_own", 1.04),
+    ("MapGPA of TDX guests", [
+        Row("exits per GiB, not opted in", "base-tdx:tdx_gib_exits", "ours-tdx:tdx_gib_exits", 1),
+        Row("exits per GiB, opted in", "base-tdx:tdx_gib_exits",
+            "ours-tdx:tdx_gib_own_exits", 0.002),
+        Row("per GiB, opted in", "base-tdx:tdx_gib", "ours-tdx:tdx_gib_own", 0.01),
+        Row("per exit, not opted in", "base-tdx:tdx_map", "ours-tdx:tdx_map", 1.03),
+        Row("per exit, opted in", "base-tdx:tdx_map", "ours-tdx:tdx_map_own", 1.04),
         # what exits_bench.c says of the design that was rejected
-        Row("per exit, against all registers", "transport:tdx_map_copy", "ours:tdx_map_own", 1),
-        Row("per exit, against 16 one way", "transport:tdx_map_fatal", "ours:tdx_map_own", 1.05)]),
+        Row("per exit, against 16 one way", "base-tdx:tdx_map_fatal",
+            "ours-tdx:tdx_map_own", 1.05)]),
     ("KVM_HC_MAP_GPA_RANGE of other guests", [
         Row("exits per GiB, not opted in", "base:hypercall_gib_exits",
             "ours:hypercall_gib_exits", 1),
@@ -56,11 +56,11 @@ GROUPS = [
         Row("per exit, opted in", "base:hypercall_map", "ours:hypercall_map_own", 1.1),
         Row("per exit, against all registers", "base:hypercall_map_copy",
             "ours:hypercall_map_own", 1)]),
-    ("other TDVMCALLs; the base as above", [
-        Row("GetQuote, not opted in", "transport:tdx_quote", "ours:tdx_quote", 1.03),
-        Row("GetQuote, opted in", "transport:tdx_quote", "ours:tdx_quote_own", 1.03),
+    ("other TDVMCALLs", [
+        Row("GetQuote, not opted in", "base-tdx:tdx_quote", "ours-tdx:tdx_quote", 1.03),
+        Row("GetQuote, opted in", "base-tdx:tdx_quote", "ours-tdx:tdx_quote_own", 1.03),
         # KVM answers both
-        Row("GetTdVmCallInfo, leaf 0", "transport:tdx_info0", "ours:tdx_info0_own", 1.03)]),
+        Row("GetTdVmCallInfo, leaf 0", "base-tdx:tdx_info0", "ours-tdx:tdx_info0_own", 1.03)]),
     ("modules", [
         Row("loading kvm-amd", "base-amd:load_kvm_amd", "ours-amd:load_kvm_amd", 1.035),
         Row("loading kvm-intel", "base-intel:load_kvm_intel", "ours-intel:load_kvm_intel", 1.02)]),

@@ -3,33 +3,35 @@
  * exits_bench [tdx]: TSC ticks from a confidential guest's request to its next
  * instruction, and exits to userspace per request.
  *
- * The guest counts, so that entry, exit, KVM and the VMM are in it, and nothing
- * else.  QEMU -icount has one tick per instruction; on hardware they are cycles
- * of the TSC.  The variants take turns, round by round; of each round, that is
- * of CALLS requests, the median is printed.
+ * An ordinary VM makes hypercalls, or, with "tdx", a TD makes TDVMCALLs.  The guest of
+ * the first counts, so that entry, exit, KVM and the VMM are in it, and nothing else.  A
+ * TD has a TSC of its own, so there the VMM counts, what CALLS requests take in one go,
+ * less what none takes.  QEMU -icount has one tick per instruction; on hardware they are
+ * cycles of the TSC.  Ordinary VMs take turns, round by round; of each round, that is of
+ * CALLS requests, the median is printed, or the mean of a TD's.
  *
- * What this KVM has no exits for is left out.  TDVMCALLs, of software-protected VMs,
- * are made if it is told that there are some: the unpatched base has none.
+ * What this KVM has no exits for is left out.
  *
  * "copy" is the design that was rejected, in which KVM decodes nothing: all
  * registers go to userspace, which decodes and checks them, and come back with the
  * answer in them.  KVM_CAP_SYNC_REGS is what makes every exit such an exit on any
  * KVM; without it, the VMM would need two more system calls for the same.  The exit
- * that is underneath is mainline's of the same request, not opted in, of 4 KiB,
- * which mainline does not cut into parts.
+ * that is underneath is mainline's of the same request, not opted in.
  *
- * "fatal" is a lower bound of that design, because nobody can say that the copying
- * above is slow: mainline's exit for ReportFatalError, where KVM decodes nothing
- * either, copies 16 registers to struct kvm_run, and takes none back.
+ * "fatal" is the same of a TD, and a lower bound of that design: mainline's exit for
+ * ReportFatalError, where KVM decodes nothing either, copies 16 registers to struct
+ * kvm_run, and takes none back.
  */
 #include <asm/kvm_para.h>
 #include <sys/ioctl.h>
 
 #include "kvm_util.h"
 #include "processor.h"
+#include "tdx.h"
 #include "ucall_common.h"
 
-#define SHARED			BIT_ULL(KVM_SW_TDVMCALL_SHARED_BIT)
+#define GPAW			48
+#define SHARED			BIT_ULL(GPAW - 1)
 #define SIZE_4K			0x1000ull
 #define SIZE_1G			0x40000000ull
 /* More than the guests have memory: nobody but the VMM looks at it. */
@@ -43,10 +45,10 @@
 
 /* The first round fills caches and is not counted. */
 #define ROUNDS			12
-#define CALLS			16
+#define CALLS			TD_MAX_CALLS
 
 struct call_regs {
-	u64 rax, rbx, rcx, rdx, r10, r11, r12, r13;
+	u64 rax, rbx, rcx, rdx;
 };
 
 struct shared {
@@ -58,18 +60,12 @@ struct shared {
 
 static void call(const struct call_regs *in, bool amd)
 {
-	register u64 r10 asm("r10") = in->r10;
-	register u64 r11 asm("r11") = in->r11;
-	register u64 r12 asm("r12") = in->r12;
-	register u64 r13 asm("r13") = in->r13;
 	u64 rax = in->rax, rbx = in->rbx, rcx = in->rcx, rdx = in->rdx;
 
 	if (amd)
-		asm volatile("vmmcall" : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx),
-			     "+r"(r10), "+r"(r11), "+r"(r12), "+r"(r13) : : "r14", "memory");
+		asm volatile("vmmcall" : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx) : : "memory");
 	else
-		asm volatile("vmcall" : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx),
-			     "+r"(r10), "+r"(r11), "+r"(r12), "+r"(r13) : : "r14", "memory");
+		asm volatile("vmcall" : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx) : : "memory");
 	GUEST_ASSERT_EQ(rax, 0);
 }
 
@@ -121,21 +117,7 @@ static void answer_map(struct kvm_run *run)
 static bool is_valid(u64 gpa, u64 size)
 {
 	return size && !((gpa | size) & (SIZE_4K - 1)) && gpa + size > gpa &&
-	       gpa + size <= BIT_ULL(KVM_SW_TDVMCALL_SHARED_BIT);
-}
-
-static void answer_copied_tdvmcall(struct kvm_run *run)
-{
-	struct kvm_regs *regs = &run->s.regs.regs;
-	u64 gpa = regs->r12 & ~SHARED;
-
-	if (regs->rax == KVM_HC_SW_TDVMCALL && !regs->r10 && regs->r11 == MAP_GPA &&
-	    is_valid(gpa, regs->r13)) {
-		convert(gpa, regs->r13, !(regs->r12 & SHARED));
-		regs->r10 = 0;
-	}
-	run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
-	run->hypercall.ret = 0;
+	       gpa + size <= BIT_ULL(GPAW - 1);
 }
 
 static void answer_copied_hypercall(struct kvm_run *run)
@@ -176,10 +158,9 @@ static void answer_nothing(struct kvm_run *run)
 		  exit_reason_str(run->exit_reason));
 }
 
-#define TDVMCALL(leaf, a, b) \
-	{ .rax = KVM_HC_SW_TDVMCALL, .r11 = (leaf), .r12 = (a), .r13 = (b) }
 #define HYPERCALL(size) \
-	{ .rax = KVM_HC_MAP_GPA_RANGE, .rbx = GPA, .rcx = (size) / SIZE_4K }
+	{ KVM_HC_MAP_GPA_RANGE, GPA, (size) / SIZE_4K }
+#define TDVMCALL(leaf, a, b)	.r11 = (leaf), .r12 = (a), .r13 = (b)
 #define TDX_EXITS	(KVM_COCO_EXIT_GET_QUOTE | KVM_COCO_EXIT_MAP_GPA_RANGE)
 
 static struct variant {
@@ -206,12 +187,24 @@ static struct variant {
 	  .count_exits = true },
 	{ "hypercall_gib_own", HYPERCALL(SIZE_1G), KVM_EXIT_COCO_MAP_GPA_RANGE, answer_map,
 	  KVM_COCO_EXIT_MAP_GPA_RANGE, .count_exits = true },
+};
+
+/* The same of TDs */
+static struct td_variant {
+	const char *name;
+	u64 r11, r12, r13;
+	u32 reason;
+	void (*answer)(struct kvm_run *run);
+	u64 exits;
+	bool count_exits;
+
+	struct kvm_vm *vm;
+	struct kvm_vcpu *vcpu;
+} td_variants[] = {
 	{ "tdx_map", TDVMCALL(MAP_GPA, SHARED | GPA, SIZE_4K), KVM_EXIT_HYPERCALL,
 	  answer_hypercall },
 	{ "tdx_map_own", TDVMCALL(MAP_GPA, SHARED | GPA, SIZE_4K), KVM_EXIT_COCO_MAP_GPA_RANGE,
 	  answer_map, TDX_EXITS },
-	{ "tdx_map_copy", TDVMCALL(MAP_GPA, SHARED | GPA, SIZE_4K), KVM_EXIT_HYPERCALL,
-	  answer_copied_tdvmcall, .copy = true },
 	{ "tdx_map_fatal", TDVMCALL(REPORT_FATAL_ERROR, SHARED | GPA, SIZE_4K),
 	  KVM_EXIT_SYSTEM_EVENT, answer_fatal },
 	{ "tdx_gib", TDVMCALL(MAP_GPA, SHARED | GPA, SIZE_1G), KVM_EXIT_HYPERCALL,
@@ -225,24 +218,20 @@ static struct variant {
 	{ "tdx_info0_own", TDVMCALL(GET_TD_VM_CALL_INFO, 0, 0), 0, answer_nothing, TDX_EXITS },
 };
 
-static bool is_tdx(const struct variant *variant)
+static void enable_exits(struct kvm_vm *vm, u64 exits)
 {
-	return variant->regs.rax == KVM_HC_SW_TDVMCALL;
+	if (exits)
+		vm_enable_cap(vm, KVM_CAP_COCO_EXITS, exits);
+	else
+		vm_enable_cap(vm, KVM_CAP_EXIT_HYPERCALL, BIT(KVM_HC_MAP_GPA_RANGE));
 }
 
 static void create(struct variant *variant)
 {
-	struct vm_shape shape = {
-		.mode = VM_MODE_DEFAULT,
-		.type = is_tdx(variant) ? KVM_X86_SW_PROTECTED_VM : VM_TYPE_DEFAULT,
-	};
 	gva_t gva;
 
-	variant->vm = __vm_create(shape, 1, 0);
-	if (variant->exits)
-		vm_enable_cap(variant->vm, KVM_CAP_COCO_EXITS, variant->exits);
-	else
-		vm_enable_cap(variant->vm, KVM_CAP_EXIT_HYPERCALL, BIT(KVM_HC_MAP_GPA_RANGE));
+	variant->vm = vm_create(1);
+	enable_exits(variant->vm, variant->exits);
 	variant->vcpu = vm_vcpu_add(variant->vm, 0, guest_code);
 	gva = vm_alloc_page(variant->vm);
 	variant->shared = addr_gva2hva(variant->vm, gva);
@@ -297,14 +286,88 @@ static void measure(struct variant *variant, bool print)
 		printf("bench: %s_exits %lu\n", variant->name, (unsigned long)nr_exits);
 }
 
+static void create_td(struct td_variant *variant)
+{
+	variant->vm = vm_tdx_create(GPAW);
+	enable_exits(variant->vm, variant->exits);
+	variant->vcpu = vm_tdx_vcpu_add(variant->vm, 0);
+	vm_tdx_finalize(variant->vm);
+	TEST_ASSERT(!__vcpu_run(variant->vcpu) && td_is_ready(variant->vcpu),
+		    "%s: the TD did not start", variant->name);
+}
+
+/* TSC ticks of @nr_calls requests and of what comes before and after them. */
+static u64 run_td(struct td_variant *variant, int nr_calls, u64 *nr_exits)
+{
+	struct td_call *calls = vcpu_tdx_area(variant->vcpu)->calls;
+	struct kvm_run *run = variant->vcpu->run;
+	int fd = variant->vcpu->fd, i, ret;
+	u64 start;
+
+	*nr_exits = 0;
+	for (i = 0; i <= CALLS; i++)
+		calls[i].in = (struct kvm_regs) {
+			.rax = TDG_VP_VMCALL, .rcx = TD_EXPOSED_REGS, .r11 = variant->r11,
+			.r12 = variant->r12, .r13 = variant->r13, .rip = i < nr_calls,
+			.rflags = X86_EFLAGS_FIXED,
+		};
+	start = rdtsc();
+	for (;;) {
+		ret = ioctl(fd, KVM_RUN, NULL);
+		if (ret || run->exit_reason != variant->reason)
+			break;
+		++*nr_exits;
+		variant->answer(run);
+	}
+	start = rdtsc() - start;
+	TEST_ASSERT(!ret && td_is_ready(variant->vcpu), "%s: %s", variant->name,
+		    td_outcome_str(variant->vcpu, ret));
+	for (i = 0; i < nr_calls; i++)
+		TEST_ASSERT(!calls[i].out.rax && !calls[i].out.r10, "%s: R10 0x%llx",
+			    variant->name, calls[i].out.r10);
+	TEST_ASSERT(!nr_calls || *nr_exits || !variant->reason, "%s: no exit", variant->name);
+	return start;
+}
+
+static void measure_td(struct td_variant *variant, bool print)
+{
+	int nr_calls = variant->count_exits ? 1 : CALLS;
+	u64 nr_exits, none = run_td(variant, 0, &nr_exits);
+	u64 ticks = run_td(variant, nr_calls, &nr_exits) - none;
+
+	if (!print)
+		return;
+	printf("bench: %s %lu\n", variant->name, (unsigned long)ticks / nr_calls);
+	if (variant->count_exits)
+		printf("bench: %s_exits %lu\n", variant->name, (unsigned long)nr_exits);
+}
+
+static void measure_tds(u64 exits)
+{
+	int round, i;
+
+	/* Not all at once: each needs a key. */
+	for (i = 0; i < ARRAY_SIZE(td_variants); i++) {
+		if (td_variants[i].exits & ~exits)
+			continue;
+		create_td(&td_variants[i]);
+		for (round = 0; round < ROUNDS; round++)
+			measure_td(&td_variants[i], round);
+		kvm_vm_free(td_variants[i].vm);
+	}
+}
+
 int main(int argc, char *argv[])
 {
-	bool tdx = argc > 1 && !strcmp(argv[1], "tdx");
 	u64 exits = kvm_has_cap(KVM_CAP_COCO_EXITS) ? TDX_EXITS : 0;
 	int round, i;
 
+	if (argc > 1 && !strcmp(argv[1], "tdx")) {
+		measure_tds(exits);
+		return 0;
+	}
 	for (i = 0; i < ARRAY_SIZE(variants); i++)
-		if (!(variants[i].exits & ~exits) && (tdx || !is_tdx(&variants[i])))
+		if (!(variants[i].exits & ~exits))
 			create(&variants[i]);
 	for (round = 0; round < ROUNDS; round++)
 		for (i = 0; i < ARRAY_SIZE(variants); i++)

@@ -23,12 +23,12 @@ class Bench(unittest.TestCase):
                     if found.row.what == what)
 
     def test_one_slow_round_changes_nothing(self):
-        self.numbers["ours:tdx_map"] = [1000.0] * 9 + [50000.0]
+        self.numbers["ours-tdx:tdx_map"] = [1000.0] * 9 + [50000.0]
         found = self.found("per exit, not opted in")
         self.assertEqual((found.ratio, found.spread, found.missed), (1, 0, False))
 
     def test_what_is_slower_is_named_in_table_and_picture(self):
-        self.numbers["ours:tdx_quote_own"] = [1100.0] * 5
+        self.numbers["ours-tdx:tdx_quote_own"] = [1100.0] * 5
         self.assertTrue(self.found("GetQuote, opted in").missed)
         groups = bench_rows.results(self.numbers)
         table = bench_rows.table(groups, "instructions")
@@ -53,8 +53,8 @@ class Bench(unittest.TestCase):
                              (min(others), missed, busy))
 
     def test_what_was_not_measured_is_no_number(self):
-        del self.numbers["ours:tdx_map"]
-        with self.assertRaisesRegex(Failed, "ours:tdx_map was not measured"):
+        del self.numbers["ours-tdx:tdx_map"]
+        with self.assertRaisesRegex(Failed, "ours-tdx:tdx_map was not measured"):
             bench_rows.results(self.numbers)
 
     def test_hardware_takes_the_place_of_its_engine(self):
