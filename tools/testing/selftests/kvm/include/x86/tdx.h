@@ -102,6 +102,9 @@ void vcpu_tdx_ioctl(struct kvm_vcpu *vcpu, u32 cmd, void *data);
 /* A TD with neither vCPUs nor memory.  The test is skipped if no key ID is free. */
 struct kvm_vm *vm_tdx_create(int gpaw);
 
+/* The same with KVM_SET_TSC_KHZ, unless @tsc_khz is 0. */
+struct kvm_vm *vm_tdx_create_tsc(int gpaw, u32 tsc_khz);
+
 /* @id must be less than TD_MAX_VCPUS. */
 struct kvm_vcpu *vm_tdx_vcpu_add(struct kvm_vm *vm, u32 id);
 

@@ -135,11 +135,13 @@ static void vm_tdx_init_vm(struct kvm_vm *vm, int gpaw)
 	free(init);
 }
 
-struct kvm_vm *vm_tdx_create(int gpaw)
+struct kvm_vm *vm_tdx_create_tsc(int gpaw, u32 tsc_khz)
 {
 	struct kvm_vm *vm = vm_create_barebones_type(KVM_X86_TDX_VM);
 
 	vm_enable_cap(vm, KVM_CAP_SPLIT_IRQCHIP, 24);
+	if (tsc_khz)
+		vm_ioctl(vm, KVM_SET_TSC_KHZ, (void *)(unsigned long)tsc_khz);
 	vm_tdx_init_vm(vm, gpaw);
 	vm->arch.s_bit = BIT_ULL(gpaw - 1);
 
@@ -149,6 +151,11 @@ struct kvm_vm *vm_tdx_create(int gpaw)
 	vm_mem_add(vm, VM_MEM_SRC_ANONYMOUS, TD_SHARED_GPA, SLOT_SHARED,
 		   TD_MAX_VCPUS * TD_AREA_SIZE / PAGE_SIZE, 0, -1, 0);
 	return vm;
+}
+
+struct kvm_vm *vm_tdx_create(int gpaw)
+{
+	return vm_tdx_create_tsc(gpaw, 0);
 }
 
 static gpa_t area_gpa(u32 id)
