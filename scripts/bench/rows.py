@@ -36,16 +36,18 @@ GROUPS = [
             "ours-amd:snp_scarce_refused", 0),
         Row("refused of 1000, none", "base-amd:snp_none_refused",
             "ours-amd:snp_none_refused", 0)]),
+    # What the TDX module does is not counted, i.e. all of a call is half of what other guests'
+    # exits are, and the same few instructions are twice the part.
     ("MapGPA of TDX guests", [
         Row("exits per GiB, not opted in", "base-tdx:tdx_gib_exits", "ours-tdx:tdx_gib_exits", 1),
         Row("exits per GiB, opted in", "base-tdx:tdx_gib_exits",
             "ours-tdx:tdx_gib_own_exits", 0.002),
         Row("per GiB, opted in", "base-tdx:tdx_gib", "ours-tdx:tdx_gib_own", 0.01),
-        Row("per exit, not opted in", "base-tdx:tdx_map", "ours-tdx:tdx_map", 1.03),
-        Row("per exit, opted in", "base-tdx:tdx_map", "ours-tdx:tdx_map_own", 1.04),
+        Row("per exit, not opted in", "base-tdx:tdx_map", "ours-tdx:tdx_map", 1.04),
+        Row("per exit, opted in", "base-tdx:tdx_map", "ours-tdx:tdx_map_own", 1.07),
         # what exits_bench.c says of the design that was rejected
         Row("per exit, against 16 one way", "base-tdx:tdx_map_fatal",
-            "ours-tdx:tdx_map_own", 1.05)]),
+            "ours-tdx:tdx_map_own", 1.075)]),
     ("KVM_HC_MAP_GPA_RANGE of other guests", [
         Row("exits per GiB, not opted in", "base:hypercall_gib_exits",
             "ours:hypercall_gib_exits", 1),
@@ -58,9 +60,9 @@ GROUPS = [
             "ours:hypercall_map_own", 1)]),
     ("other TDVMCALLs", [
         Row("GetQuote, not opted in", "base-tdx:tdx_quote", "ours-tdx:tdx_quote", 1.03),
-        Row("GetQuote, opted in", "base-tdx:tdx_quote", "ours-tdx:tdx_quote_own", 1.03),
+        Row("GetQuote, opted in", "base-tdx:tdx_quote", "ours-tdx:tdx_quote_own", 1.035),
         # KVM answers both
-        Row("GetTdVmCallInfo, leaf 0", "base-tdx:tdx_info0", "ours-tdx:tdx_info0_own", 1.03)]),
+        Row("GetTdVmCallInfo, leaf 0", "base-tdx:tdx_info0", "ours-tdx:tdx_info0_own", 1.07)]),
     ("modules", [
         Row("loading kvm-amd", "base-amd:load_kvm_amd", "ours-amd:load_kvm_amd", 1.035),
         Row("loading kvm-intel", "base-intel:load_kvm_intel", "ours-intel:load_kvm_intel", 1.02)]),

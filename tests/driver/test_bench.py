@@ -36,7 +36,7 @@ class Bench(unittest.TestCase):
         self.assertTrue(table.isascii())
         picture = xml.etree.ElementTree.fromstring(bench_picture.svg(groups, "instructions"))
         texts = "\n".join(picture.itertext())
-        self.assertIn("1.1000, goal 1.03, missed", texts)
+        self.assertIn("1.1000, goal 1.035, missed", texts)
         for _, rows in groups:
             for found in rows:
                 self.assertIn(found.row.what, texts)
