@@ -48,7 +48,7 @@
 
 #define STRESS			"mem_encrypt_stress.ko"
 
-static bool defective, bench, real, es, snp;
+static bool defective, bench, real, es, snp, quick;
 
 static const struct linux_guest_option own_options[] = {
 	{ 'd', &defective,
@@ -56,6 +56,7 @@ static const struct linux_guest_option own_options[] = {
 	{ 'r', &real, .help = "an SEV guest with encrypted memory" },
 	{ 'e', &es, .help = "the same, whose registers are encrypted as well (SEV-ES)" },
 	{ 'n', &snp, .help = "the same, whose memory nobody else can change (SEV-SNP)" },
+	{ 'q', &quick, .help = "only what takes seconds: boot with one vCPU and with two" },
 	{ 'b', &bench,
 	  .help = "no test, but how long plain and SEV guests take to boot, in ns" },
 };
@@ -74,6 +75,7 @@ struct scenario {
 	int nr_vcpus;
 	const char *cmdline;	/* what is behind "--" are the steps of guest_init */
 	int nr_kernels;
+	bool quick;		/* by -q too */
 	bool stress;		/* needs the module */
 	bool drop;
 	bool host_stress;
@@ -96,6 +98,7 @@ struct scenario {
 static const struct scenario scenarios[] = {
 	{
 		.name = "1 vCPU",
+		.quick = true,
 		.nr_vcpus = 1,
 		.cmdline = "--",
 		.nr_kernels = 1,
@@ -110,6 +113,7 @@ static const struct scenario scenarios[] = {
 		.says = "mem_encrypt_stress: stopped after",
 	}, {
 		.name = "attestation report",
+		.quick = true,
 		.nr_vcpus = 1,
 		.cmdline = "-- report",
 		.nr_kernels = 1,
@@ -133,6 +137,7 @@ static const struct scenario scenarios[] = {
 		.no_es = true,
 	}, {
 		.name = "2 vCPUs, disk, CPU hotplug, memory pressure",
+		.quick = true,
 		.nr_vcpus = 2,
 		.cmdline = "swiotlb=force " LINUX_GUEST_DISK_CMDLINE
 			   "-- " STRESS " disk offline online pressure disk unload disk",
@@ -732,8 +737,10 @@ static void print_boot_times(void)
 		printf("bench: boot_%s %ld\n", i & 1 ? "sev" : "plain", boot_ns(i & 1));
 }
 
-static bool is_possible(const struct scenario *scenario)
+static bool is_wanted(const struct scenario *scenario)
 {
+	if (quick && !scenario->quick)
+		return false;
 	return (!es || !scenario->no_es) && (snp ? !scenario->no_snp : !scenario->snp);
 }
 
@@ -756,12 +763,12 @@ int main(int argc, char *argv[])
 
 	ksft_print_header();
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
-		nr_tests += is_possible(&scenarios[i]);
+		nr_tests += is_wanted(&scenarios[i]);
 	if (defective)
 		nr_tests = 1;
 	ksft_set_plan(nr_tests);
 	for (i = 0; nr_tests; i++) {
-		if (!is_possible(&scenarios[i]))
+		if (!is_wanted(&scenarios[i]))
 			continue;
 		nr_tests--;
 		if (scenarios[i].stress && !options.nr_modules)
