@@ -54,7 +54,9 @@ def peer(run_dir, kernel, initrd, side):
     line = run_dir.parent / "line"
     if side == 0:
         line.unlink(missing_ok=True)
-    cpu = [f"amd-psp,seed=host-{side}" if word == "amd-psp" else word for word in AMD_SEV]
+    # Another chip, and the second has an older version.
+    psp = f"amd-psp,seed=host-{side},api-minor={55 - side}"
+    cpu = [psp if word == "amd-psp" else word for word in AMD_SEV]
     return qemu(run_dir, kernel, initrd, cpu=cpu, extra=[
         "-object", f"memory-backend-file,id=line,share=on,mem-path={line},size={LINE_SIZE}",
         "-device", "ivshmem-plain,memdev=line"])
