@@ -3,8 +3,8 @@
  * Live migration of an SEV guest, there and back between two processes.
  *
  * The guest checks private and shared memory on two CPUs and converts it all the
- * time.  Which pages it has as private says the list of what it has reported as
- * shared: if that is wrong about a page, the guest finds garbage.
+ * time, and uses its disk.  Which pages it has as private says the list of what it
+ * has reported as shared: if that is wrong about a page, the guest finds garbage.
  *
  * Without SEV it is because what is private by the guest's page tables is
  * sent transformed.  With -r the guest is a real one, whose private pages go through
@@ -94,6 +94,7 @@ static bool send_guest(void)
 	struct linux_guest *guest = stress->sev->guest;
 	struct linux_guest_migration *m = &stress->sev->m;
 	int fd = connect_to_other();
+	u16 requests = guest->disk->state.next_used;
 	int err = linux_guest_send(guest, m, fd, options.seconds);
 
 	close(fd);
@@ -104,14 +105,16 @@ static bool send_guest(void)
 		return false;
 	}
 
+	requests = guest->disk->state.next_used - requests;
 	ksft_print_msg("migration %d: %d rounds, %lu pages, %lu in the pause, %lu for status; "
-		       "%lu ranges shared; %lu MiB in %lu ms, down for %lu ms\n",
+		       "%lu ranges shared, %u requests to the disk; %lu MiB in %lu ms, "
+		       "down for %lu ms\n",
 		       here.step + 1, m->nr_rounds, m->nr_pages, m->nr_paused_pages,
-		       m->nr_changed_pages, m->shared.nr, m->nr_bytes >> 20, m->total_us / 1000,
-		       m->downtime_us / 1000);
+		       m->nr_changed_pages, m->shared.nr, requests, m->nr_bytes >> 20,
+		       m->total_us / 1000, m->downtime_us / 1000);
 	fflush(stdout);
 	sev_stress_free(stress);
-	return true;
+	return expect(requests, "the disk was not in use");
 }
 
 static bool receive_guest(void)
@@ -519,7 +522,7 @@ int main(int argc, char *argv[])
 	*stress = (struct sev_stress_guest) {
 		.kernel = options.kernel,
 		.module = options.modules[0],
-		.steps = "disk wait disk unload kexec",
+		.steps = "disk busy disk unload kexec",
 		.vm_type = vm_type,
 		.seconds = options.seconds,
 	};
