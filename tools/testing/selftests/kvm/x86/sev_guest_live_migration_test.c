@@ -23,6 +23,7 @@
 #include "linux_guest_link.h"
 #include "sev.h"
 #include "linux_guest_sev_stress.h"
+#include "linux_guest_virtio.h"
 #include "test_util.h"
 
 #define MAX_MIGRATIONS	40

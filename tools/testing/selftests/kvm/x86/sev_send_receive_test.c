@@ -8,9 +8,9 @@
  * last thing that the PSP's driver does, and none the host's.
  */
 #include <fcntl.h>
+#include <linux/sizes.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/sysinfo.h>
 
 #include "kselftest.h"
 #include "kvm_util.h"
@@ -319,12 +319,9 @@ static int launch_page(struct kvm_vm *vm)
 /* Whoever is given a page that is not the host's dies of it. */
 static void write_all_memory(void)
 {
-	struct sysinfo info;
-	size_t size, i;
+	size_t i, size = sysconf(_SC_AVPHYS_PAGES) * PAGE_SIZE / 100 * 85;
 	u8 *memory;
 
-	sysinfo(&info);
-	size = info.freeram / 100 * 85;
 	memory = kvm_mmap(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	for (i = 0; i < size; i += PAGE_SIZE)
 		memory[i] = 1;
