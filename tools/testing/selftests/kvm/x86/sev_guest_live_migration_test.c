@@ -108,8 +108,8 @@ static bool send_guest(void)
 
 	requests = guest->disk->state.next_used - requests;
 	ksft_print_msg("migration %d: %d rounds, %lu pages, %lu in the pause, %lu for status; "
-		       "%lu ranges shared, %u requests to the disk; %lu MiB in %lu ms, "
-		       "down for %lu ms\n",
+		       "%lu ranges shared; %u requests to the disk; "
+		       "%lu MiB in %lu ms, down for %lu ms\n",
 		       here.step + 1, m->nr_rounds, m->nr_pages, m->nr_paused_pages,
 		       m->nr_changed_pages, m->shared.nr, requests, m->nr_bytes >> 20,
 		       m->total_us / 1000, m->downtime_us / 1000);
