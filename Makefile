@@ -50,7 +50,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint
-TARGETS := kselftest check check-full full fuzz soak kicks pinning erratum mitigations cfi firmware shared-ranges qemu emulator-tests compose topics mirror bases refresh apply build image base-build base-image base-tree \
+TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults pinning erratum mitigations cfi firmware shared-ranges qemu emulator-tests compose topics mirror bases refresh apply build image base-build base-image base-tree \
            debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
@@ -105,6 +105,10 @@ soak: debug-image image ## half an hour of all at once on the debug kernel, whos
 kicks: image ## guests, plain and encrypted, while each CPU is kicked every 200 us (KICK_US=)
 	@KICK_US=$(or $(KICK_US),200) python3 -m scripts.machine.run --engine amd --set kicks \
 		--limit 7200 $(call ON,$(O))
+
+rmp-faults: image ## an SNP host on which one RMPUPDATE of RMP_FAULTS= fails
+	@RMP_FAULTS=$(or $(RMP_FAULTS),12) python3 -m scripts.machine.run --engine amd --set rmp-faults \
+		$(call ON,$(O))
 
 pinning: build ## vendor_module_test has to fail on a KVM that is set up by a pinned task
 	@tests/pinning/check.sh $(O)

@@ -13,7 +13,7 @@ log=$out/log
 mkdir -p "$log"
 rm -f "$log"/*.status "$log/check.state"
 passed=0 failed=0 skipped=0 number=0 total=13
-[ -z "$full" ] || total=$((total + 20))
+[ -z "$full" ] || total=$((total + 21))
 started=$(date +%s)
 
 step() {
@@ -66,6 +66,7 @@ if step build make build; then
 	step full make full
 	step debug-image make debug-image && step debug make debug
 	slow kicks make kicks
+	slow rmp-faults make rmp-faults
 	slow pinning make pinning
 	slow erratum make erratum
 	slow mitigations make mitigations

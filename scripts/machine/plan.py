@@ -28,6 +28,7 @@ SETS = {"quick": {"all", "quick", "both", "own", "nodebug", "short"},
         "pinning": {"all", "pinning"},
         "erratum": {"all", "erratum"},
         "kicks": {"all", "kicks"},
+        "rmp-faults": {"all", "rmp-faults"},
         "pair": {"all", "pair"}}
 OUTCOMES = ("pass", "skip", "fail")
 

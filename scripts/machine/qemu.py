@@ -11,6 +11,9 @@ EMULATOR = os.environ.get("EMULATOR") or "qemu-system-x86_64"
 FIRMWARE = ["-L", "/usr/share/seabios", "-L", "/usr/share/qemu"]
 # make kicks: a race of the emulator that is seen once in many hours is seen in minutes.
 KICK = f",kick-us={os.environ['KICK_US']}" if os.environ.get("KICK_US") else ""
+# make rmp-faults: what the kernel has for errors is executed.
+RMP_FAULTS = (f",x-rmp-fail-rate={os.environ['RMP_FAULTS']}" if os.environ.get("RMP_FAULTS")
+              else "")
 TCG = ["-accel", f"tcg,thread=multi{KICK}", "-smp", "2"]
 # The C-bit is the topmost of 52 bits of physical addresses.
 MODEL = ("EPYC,+svm,+npt,+nrip-save,+decodeassists,+flushbyasid,+lbrv,+sev,+sev-es,"
@@ -18,7 +21,7 @@ MODEL = ("EPYC,+svm,+npt,+nrip-save,+decodeassists,+flushbyasid,+lbrv,+sev,+sev-
 BOARD = ["-machine", "q35", "-device", "amd-psp", "-m", "3G"]
 # Linux wants RMPREAD of CPUs of this family, no hypervisor below, and that the IOMMU checks
 # the Reverse Map Table as well.
-AMD = ["-cpu", f"{MODEL},+sev-snp,+rmpread,-hypervisor,+snp-2m-erratum", *BOARD,
+AMD = ["-cpu", f"{MODEL},+sev-snp,+rmpread,-hypervisor,+snp-2m-erratum{RMP_FAULTS}", *BOARD,
        "-device", "amd-iommu"]
 AMD_SEV = ["-cpu", MODEL, *BOARD]
 # With 52 bits of physical addresses, a TD can have either GPAW.  Linux's TDX code needs
@@ -54,7 +57,9 @@ def peer(run_dir, kernel, initrd, side):
     line = run_dir.parent / "line"
     if side == 0:
         line.unlink(missing_ok=True)
-    cpu = [f"amd-psp,seed=host-{side}" if word == "amd-psp" else word for word in AMD_SEV]
+    # Another chip, and the second has an older version.
+    psp = f"amd-psp,seed=host-{side},api-minor={55 - side}"
+    cpu = [psp if word == "amd-psp" else word for word in AMD_SEV]
     return qemu(run_dir, kernel, initrd, cpu=cpu, extra=[
         "-object", f"memory-backend-file,id=line,share=on,mem-path={line},size={LINE_SIZE}",
         "-device", "ivshmem-plain,memdev=line"])

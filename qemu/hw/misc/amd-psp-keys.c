@@ -43,7 +43,7 @@ static void make_platform(AmdPsp *s)
     make_key(s, "PEK", keys->pek_number, &keys->pek);
     psp_cert_init(&keys->pek_cert, PSP_USAGE_PEK, &keys->pek);
     keys->pek_cert.api_major = API_MAJOR;
-    keys->pek_cert.api_minor = API_MINOR;
+    keys->pek_cert.api_minor = s->api_minor;
     psp_cert_sign(&keys->pek_cert, 0, PSP_USAGE_OCA, &keys->oca);
     psp_cert_sign(&keys->pek_cert, 1, PSP_USAGE_CEK, &keys->cek);
 
@@ -152,7 +152,7 @@ int psp_cmd_pek_csr(AmdPsp *s, uint8_t *buf)
     }
     psp_cert_init(&csr, PSP_USAGE_PEK, &s->keys.pek);
     csr.api_major = API_MAJOR;
-    csr.api_minor = API_MINOR;
+    csr.api_minor = s->api_minor;
     return psp_output(ldq_le_p(buf), buf + 8, &csr, sizeof(csr));
 }
 

@@ -722,6 +722,7 @@ static bool writes_buffer(int cmd)
 int amd_psp_snp_check_legacy(AmdPspSnp *snp, int cmd, hwaddr addr,
                              const uint8_t *buf, size_t len)
 {
+    hwaddr output;
     int status = SUCCESS;
 
     if (!snp->initialized) {
@@ -732,7 +733,10 @@ int amd_psp_snp_check_legacy(AmdPspSnp *snp, int cmd, hwaddr addr,
     }
     for (int i = 0; i < ARRAY_SIZE(outputs) && !status; i++) {
         if (outputs[i].cmd == cmd && ldl_le_p(buf + outputs[i].len)) {
-            status = snp_check_writable(snp, ldq_le_p(buf + outputs[i].addr),
+            /* A guest's memory may be named with its C-bit. */
+            output = ldq_le_p(buf + outputs[i].addr) &
+                     ~BIT_ULL(AMD_MEM_ENC_CBIT);
+            status = snp_check_writable(snp, output,
                                         ldl_le_p(buf + outputs[i].len));
         }
     }

@@ -169,7 +169,7 @@ static int cmd_shutdown(AmdPsp *s, uint8_t *buf)
 static int cmd_platform_status(AmdPsp *s, uint8_t *buf)
 {
     buf[0] = API_MAJOR;
-    buf[1] = API_MINOR;
+    buf[1] = s->api_minor;
     buf[2] = platform_state(s);
     stl_le_p(buf + 3, s->keys.owned | (s->es ? STATUS_ES : 0));
     buf[7] = API_BUILD;
@@ -211,7 +211,7 @@ static int start_guest(AmdPsp *s, uint8_t *buf, int state)
     if (platform_state(s) == UNINIT) {
         return INVALID_PLATFORM_STATE;
     }
-    if (major > API_MAJOR || (major == API_MAJOR && minor > API_MINOR) ||
+    if (major > API_MAJOR || (major == API_MAJOR && minor > s->api_minor) ||
         ((policy & POLICY_ES) && !s->es)) {
         return POLICY_FAILURE;
     }
@@ -396,7 +396,7 @@ static int cmd_launch_measure(AmdPsp *s, Guest *guest, uint8_t *buf)
 {
     g_autofree uint8_t *digest = NULL;
     size_t digest_len = 0;
-    uint8_t head[8] = { 0x04, API_MAJOR, API_MINOR, API_BUILD };
+    uint8_t head[8] = { 0x04, API_MAJOR, s->api_minor, API_BUILD };
     uint8_t out[MEASURE_LEN];
     struct iovec iov[] = {
         { head, sizeof(head) },
@@ -741,6 +741,7 @@ static void amd_psp_reset(DeviceState *dev)
 
 static const Property amd_psp_properties[] = {
     DEFINE_PROP_STRING("seed", AmdPsp, seed),
+    DEFINE_PROP_UINT8("api-minor", AmdPsp, api_minor, API_MINOR),
     DEFINE_PROP_UINT32("x-fail-rate", AmdPsp, fail_rate, 0),
     DEFINE_PROP_UINT64("x-fail-seed", AmdPsp, fail_seed, 0),
 };

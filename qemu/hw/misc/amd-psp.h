@@ -73,6 +73,7 @@ struct AmdPsp {
     bool dirty[AMD_MEM_ENC_NR_ASIDS + 1];
 
     char *seed;
+    uint8_t api_minor;      /* of the API's version */
     uint8_t secret[PSP_DIGEST_SIZE];    /* of the chip */
     uint8_t id[ID_LEN];
     PspKeys keys;

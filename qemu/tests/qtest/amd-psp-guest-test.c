@@ -514,6 +514,51 @@ static void test_policies(void)
     machine_free(a);
 }
 
+/* A guest whose policy wants a newer API than the other platform has */
+static void test_versions(void)
+{
+    Machine *a = machine_new("a"), *b = machine_new("b,api-minor=54");
+    uint8_t root[2 * AMD_CERT_LEN], page[PAGE] = { 0 };
+    uint8_t session[SESSION_LEN], buf[68];
+    static const struct {
+        uint32_t policy;
+        int send, receive;
+    } cases[] = {
+        { SEV | API(API_MAJOR, 54), SUCCESS, SUCCESS },
+        { SEV | API(API_MAJOR, 55), POLICY_FAILURE, 0 },
+        { API(API_MAJOR, 54), SUCCESS, SUCCESS },
+        /* Without chip or owner, nobody looks at the certificate of its PEK. */
+        { API(API_MAJOR, 55), SUCCESS, POLICY_FAILURE },
+    };
+    Platform from, to;
+
+    init(a);
+    init(b);
+    export_certs(a, &from);
+    export_certs(b, &to);
+    g_assert_cmphex(to.pek[5], ==, 54);
+    memset(buf, 0, sizeof(buf));
+    g_assert_cmphex(psp(b, CMD_PLATFORM_STATUS, buf, 12), ==, SUCCESS);
+    g_assert_cmphex(buf[1], ==, 54);
+    read_root(b, root);
+    for (int i = 0; i < ARRAY_SIZE(cases); i++) {
+        write_target(a, &to, root);
+        g_assert_cmphex(send_start(a, run(a, cases[i].policy, page)), ==,
+                        cases[i].send);
+        if (cases[i].send) {
+            continue;
+        }
+        qtest_memread(a->qts, SESSION, session, SESSION_LEN);
+        qtest_memwrite(b->qts, CERT, from.pdh, CERT_LEN);
+        qtest_memwrite(b->qts, SESSION, session, SESSION_LEN);
+        start_buffer(buf, cases[i].policy);
+        g_assert_cmphex(psp(b, CMD_RECEIVE_START, buf, 36), ==,
+                        cases[i].receive);
+    }
+    machine_free(b);
+    machine_free(a);
+}
+
 /* What each state has no place for */
 static void test_states(void)
 {
@@ -603,5 +648,6 @@ void add_guest_tests(void)
     qtest_add_func("/amd-psp/migration", test_migration);
     qtest_add_func("/amd-psp/transport", test_transport);
     qtest_add_func("/amd-psp/policies", test_policies);
+    qtest_add_func("/amd-psp/versions", test_versions);
     qtest_add_func("/amd-psp/states", test_states);
 }

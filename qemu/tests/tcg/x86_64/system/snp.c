@@ -262,6 +262,13 @@ static void test_launch(void)
     make(GCTX, 0, 0, 1, 0);
     make(GCTX2, 0, 0, 1, 0);
     expect("no context", psp3(0xa0, GCTX, POLICY, 0), 0x10);
+    /* RECEIVE_UPDATE_DATA, before INIT of SEV */
+    arg[4] = 4096;
+    arg[3] = R3 | (1ul << 51);
+    expect("receive in a page of ours", psp1(0x51, 1), 0x1a);
+    arg[3] = GCTX2 | (1ul << 51);
+    expect("receive in a page of the firmware's", psp1(0x51, 1), 1);
+    arg[4] = 0;
     expect("context", psp1(0x93, GCTX), 0);
     expect("context twice", psp1(0x93, GCTX), 0x1a);
     expect("what is a context", rmpupdate(GCTX, &none), 2);

@@ -16,6 +16,8 @@
  *				the command line keeps from the kernel
  *	wait			until the VMM lets the guest go on: port 0xf5 of the
  *				VMM reads as 0 as long as it does not
+ *	busy			the same, and meanwhile what the step disk does, over
+ *				and over
  *	unload			unload the modules, the last one first
  *	report			have the security processor report on an SNP guest, if
  *				the kernel can ask for that
@@ -424,7 +426,7 @@ static int plug_memory(void)
 }
 
 /* Past the page cache. */
-static int use_disk(void)
+static int overwrite_disk(uint64_t *nr)
 {
 	static uint64_t pass;
 	int err = 0, fd = open("/dev/vda", O_RDWR | O_DIRECT);
@@ -441,15 +443,24 @@ static int use_disk(void)
 	pass++;
 	err = err ?: write_disk(fd, words, nr_blocks, pass);
 	err = err ?: read_disk(fd, words, nr_blocks, pass);
-	if (!err)
-		say("disk: %lu blocks ok\n", nr_blocks);
+	*nr = nr_blocks;
 
 	munmap(words, DISK_BLOCK_SIZE);
 	close(fd);
 	return err;
 }
 
-static int wait_for_vmm(void)
+static int use_disk(void)
+{
+	uint64_t nr_blocks;
+	int err = overwrite_disk(&nr_blocks);
+
+	if (!err)
+		say("disk: %lu blocks ok\n", nr_blocks);
+	return err;
+}
+
+static int wait_and(int (*do_something)(void))
 {
 	int err = 0, fd = open("/dev/port", O_RDONLY);
 	uint8_t go_on = 0;
@@ -458,11 +469,30 @@ static int wait_for_vmm(void)
 		return errno;
 	while (!go_on && !err) {
 		usleep(20000);
+		if (do_something)
+			err = do_something();
 		if (lseek(fd, WAIT_PORT, SEEK_SET) < 0 || read(fd, &go_on, 1) != 1)
 			err = errno ?: EIO;
 	}
 	close(fd);
 	return err;
+}
+
+static int wait_for_vmm(void)
+{
+	return wait_and(NULL);
+}
+
+static int keep_disk_busy(void)
+{
+	uint64_t nr_blocks;
+
+	return overwrite_disk(&nr_blocks);
+}
+
+static int be_busy(void)
+{
+	return wait_and(keep_disk_busy);
 }
 
 /* The first word says that it is such a page, see guest_live_migration_test.c. */
@@ -525,6 +555,7 @@ static const struct {
 	{ "pressure",	use_up_memory },
 	{ "plug",	plug_memory },
 	{ "wait",	wait_for_vmm },
+	{ "busy",	be_busy },
 	{ "unload",	unload_modules },
 	{ "report",	get_report },
 	{ "panic",	die },

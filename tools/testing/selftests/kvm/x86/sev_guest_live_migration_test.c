@@ -3,8 +3,8 @@
  * Live migration of an SEV guest, there and back between two processes.
  *
  * The guest checks private and shared memory on two CPUs and converts it all the
- * time.  Which pages it has as private says the list of what it has reported as
- * shared: if that is wrong about a page, the guest finds garbage.
+ * time, and uses its disk.  Which pages it has as private says the list of what it
+ * has reported as shared: if that is wrong about a page, the guest finds garbage.
  *
  * Without SEV it is because what is private by the guest's page tables is
  * sent transformed.  With -r the guest is a real one, whose private pages go through
@@ -12,6 +12,7 @@
  *
  * With -l there are two machines that run the test, in place of two processes.
  */
+#include <endian.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -22,6 +23,7 @@
 #include "linux_guest_link.h"
 #include "sev.h"
 #include "linux_guest_sev_stress.h"
+#include "linux_guest_virtio.h"
 #include "test_util.h"
 
 #define MAX_MIGRATIONS	40
@@ -93,6 +95,7 @@ static bool send_guest(void)
 	struct linux_guest *guest = stress->sev->guest;
 	struct linux_guest_migration *m = &stress->sev->m;
 	int fd = connect_to_other();
+	u16 requests = guest->disk->state.next_used;
 	int err = linux_guest_send(guest, m, fd, options.seconds);
 
 	close(fd);
@@ -103,14 +106,16 @@ static bool send_guest(void)
 		return false;
 	}
 
+	requests = guest->disk->state.next_used - requests;
 	ksft_print_msg("migration %d: %d rounds, %lu pages, %lu in the pause, %lu for status; "
-		       "%lu ranges shared; %lu MiB in %lu ms, down for %lu ms\n",
+		       "%lu ranges shared; %u requests to the disk; "
+		       "%lu MiB in %lu ms, down for %lu ms\n",
 		       here.step + 1, m->nr_rounds, m->nr_pages, m->nr_paused_pages,
-		       m->nr_changed_pages, m->shared.nr, m->nr_bytes >> 20, m->total_us / 1000,
-		       m->downtime_us / 1000);
+		       m->nr_changed_pages, m->shared.nr, requests, m->nr_bytes >> 20,
+		       m->total_us / 1000, m->downtime_us / 1000);
 	fflush(stdout);
 	sev_stress_free(stress);
-	return true;
+	return expect(requests, "the disk was not in use");
 }
 
 static bool receive_guest(void)
@@ -157,6 +162,23 @@ static bool refuse(void)
 	close(pair[0]);
 	close(pair[1]);
 	return expect(err == -EPERM, "sender's errno %d for %d", -err, EPERM);
+}
+
+/* The host has told the guest that it does not take a report. */
+static bool refuse_without_report(void)
+{
+	bool ok;
+
+	sev_stress_create(stress, false);
+	stress->sev->nr_refused = 1;
+	stress->pause_at_wait = true;
+	ok = check(sev_stress_run_to_pause(stress)) &&
+	     expect(!stress->sev->nr_refused && !stress->sev->nr_ready,
+		    "the guest allowed its migration %d times", stress->sev->nr_ready) &&
+	     refuse();
+	stress->pause_at_wait = false;
+	sev_stress_free(stress);
+	return ok;
 }
 
 /* The guest is let go, and the second round begins when it is about to start a kernel. */
@@ -265,8 +287,8 @@ static bool receiving_side(void)
 	return ok && receive_withdrawn() && notice_wrong_lists();
 }
 
-/* A guest that was launched, and that nobody runs. */
-static struct linux_guest_sev *create_idle(u32 policy)
+/* A guest that was launched, or is to come from elsewhere, and that nobody runs. */
+static struct linux_guest_sev *create_idle(u32 policy, bool empty)
 {
 	struct linux_guest_params params = {
 		.kernel = options.kernel,
@@ -277,12 +299,12 @@ static struct linux_guest_sev *create_idle(u32 policy)
 		.sev_policy = policy,
 	};
 
-	return linux_guest_sev_create(&params);
+	return empty ? linux_guest_sev_create_empty(&params) : linux_guest_sev_create(&params);
 }
 
 static bool can_go_to(const struct psp_platform *platform, u32 policy, int error)
 {
-	struct linux_guest_sev *sev = create_idle(policy);
+	struct linux_guest_sev *sev = create_idle(policy, false);
 	struct psp_session session;
 	int err = psp_send_start(sev->guest, platform, &session);
 	bool ok;
@@ -293,20 +315,51 @@ static bool can_go_to(const struct psp_platform *platform, u32 policy, int error
 	return ok;
 }
 
-/* What a guest's policy says about the host that it is sent to, which is another one. */
-static bool check_policies(void)
+/*
+ * A policy wants the API of this host, and the other has an older one.  Without a chain of
+ * certificates that this PSP has to look at, it is only found there.
+ */
+static bool check_versions(const struct psp_platform *platform, int fd)
 {
-	struct psp_platform platform, without;
-	int fd, nr;
+	struct linux_guest_sev *sev;
+	struct psp_session session;
+	u32 policy, older;
+	__le32 error = 0;
+	u8 major, minor;
+	int err;
 
-	set_step(nr_migrations + 3);
-	fd = connect_to_other();
-	nr = recv(fd, &platform, sizeof(platform), MSG_WAITALL);
-	close(fd);
-	without = platform;
+	sev = create_idle(0, true);
+	err = psp_api_version(sev->guest, &major, &minor);
+	if (!expect(!err, "%s", sev->guest->error))
+		return false;
+	linux_guest_sev_free(sev);
+	policy = SEV_POLICY_API(major, minor);
+	older = SEV_POLICY_API(platform->chain[PSP_CERT_API], platform->chain[PSP_CERT_API + 1]);
+	ksft_print_msg("API %u.%u here, %u.%u there\n", major, minor,
+		       platform->chain[PSP_CERT_API], platform->chain[PSP_CERT_API + 1]);
+	if (!expect(older < policy, "the other host should have an older API") ||
+	    !can_go_to(platform, SEV_POLICY_SEV | older, 0) ||
+	    !can_go_to(platform, SEV_POLICY_SEV | policy, EACCES))
+		return false;
+
+	sev = create_idle(policy, false);
+	err = psp_send_start(sev->guest, platform, &session);
+	if (expect(!err, "%s", sev->guest->error) &&
+	    (send(fd, &session, sizeof(session), 0) != sizeof(session) ||
+	     recv(fd, &error, sizeof(error), MSG_WAITALL) != sizeof(error)))
+		err = -EPIPE;
+	linux_guest_sev_free(sev);
+	return expect(!err && le32toh(error) == EACCES, "errno %d, there %u for %d", -err,
+		      le32toh(error), EACCES);
+}
+
+/* What a guest's policy says about the host that it is sent to, which is another one. */
+static bool check_policies(const struct psp_platform *other)
+{
+	struct psp_platform platform = *other, without = platform;
+
 	without.amd_certs_size = 0;
-	if (!expect(nr == sizeof(platform), "%d bytes of certificates came", nr) ||
-	    !can_go_to(&platform, 0, 0) ||
+	if (!can_go_to(&platform, 0, 0) ||
 	    /* Each host has an owner of its own, which is nobody. */
 	    !can_go_to(&platform, SEV_POLICY_DOMAIN, EACCES) ||
 	    /* For that the PSP reads AMD's certificates, and there are none. */
@@ -324,10 +377,29 @@ static bool check_policies(void)
 	return can_go_to(&platform, 0, 0) && can_go_to(&platform, SEV_POLICY_SEV, EKEYREJECTED);
 }
 
+static void check_other(void)
+{
+	struct psp_platform platform;
+	int fd, nr;
+
+	set_step(nr_migrations + 3);
+	fd = connect_to_other();
+	nr = recv(fd, &platform, sizeof(platform), MSG_WAITALL);
+	ksft_test_result(expect(nr == sizeof(platform), "%d bytes of certificates came", nr) &&
+			 check_policies(&platform),
+			 "hosts that a policy allows, and does not\n");
+	ksft_test_result(nr == sizeof(platform) && check_versions(&platform, fd),
+			 "refused: a host with an older PSP than the policy wants\n");
+	close(fd);
+}
+
+/* Then somebody may be sent who does not want to be here. */
 static void send_certificates(void)
 {
-	struct linux_guest_sev *sev = create_idle(0);
+	struct linux_guest_sev *sev = create_idle(0, false);
 	struct psp_platform platform;
+	struct psp_session session;
+	__le32 error;
 	int fd, err;
 
 	set_step(nr_migrations + 3);
@@ -337,8 +409,16 @@ static void send_certificates(void)
 	if (expect(!err, "%s", sev->guest->error))
 		expect(send(fd, &platform, sizeof(platform), 0) == sizeof(platform),
 		       "certificates can't be sent, errno %d", errno);
-	shutdown(fd, SHUT_WR);
 	linux_guest_sev_free(sev);
+	if (recv(fd, &session, sizeof(session), MSG_WAITALL) == sizeof(session)) {
+		sev = create_idle(le32toh(session.policy), true);
+		error = htole32(-psp_receive_start(sev->guest, &session));
+		ksft_print_msg("policy 0x%x: %s\n", le32toh(session.policy), sev->guest->error);
+		expect(send(fd, &error, sizeof(error), 0) == sizeof(error),
+		       "an error can't be sent, errno %d", errno);
+		linux_guest_sev_free(sev);
+	}
+	shutdown(fd, SHUT_WR);
 }
 
 /* Of another machine's there is no exit status. */
@@ -380,8 +460,9 @@ static void sending_side(pid_t other)
 	bool ok;
 
 	if (link_side)
-		ksft_test_result(check_policies(), "hosts that a policy allows, and does not\n");
+		check_other();
 	set_step(0);
+	ksft_test_result(refuse_without_report(), "refused: a report was not taken\n");
 	sev_stress_create(stress, false);
 	ksft_test_result(refuse(), "refused: the guest is not ready\n");
 	ok = check(sev_stress_boot(stress)) && there_and_back();
@@ -442,12 +523,12 @@ int main(int argc, char *argv[])
 	*stress = (struct sev_stress_guest) {
 		.kernel = options.kernel,
 		.module = options.modules[0],
-		.steps = "disk wait disk unload kexec",
+		.steps = "disk busy disk unload kexec",
 		.vm_type = vm_type,
 		.seconds = options.seconds,
 	};
 	ksft_print_header();
-	ksft_set_plan(!link_side ? 5 : here.side ? 1 : 6);
+	ksft_set_plan(!link_side ? 6 : here.side ? 1 : 8);
 	fflush(stdout);
 
 	if (!link_side)

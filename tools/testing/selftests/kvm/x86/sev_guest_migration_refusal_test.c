@@ -83,6 +83,9 @@ static const struct refusal {
 	    RECORD + sizeof(struct shared_ranges_header) + sizeof(__le64) + 1, 0x10 } },
 	{ "packet that was changed on the way", EREMOTEIO, EBADMSG, "is not as it was sent",
 	  { SABOTAGE_CHANGE, MIGRATION_RECORD_PACKETS, 0, PACKET + 1000, 1 } },
+	/* A packet does not say which page it is. */
+	{ "packets for other pages", EREMOTEIO, EBADMSG, "is not as it was sent",
+	  { SABOTAGE_CHANGE, MIGRATION_RECORD_PACKETS, 0, RECORD + 2, 0x10 } },
 	{ "packets that come twice", EREMOTEIO, EBADMSG, "in place of",
 	  { SABOTAGE_REPEAT, MIGRATION_RECORD_PACKETS } },
 	{ "packets that come too late", EREMOTEIO, EBADMSG, "in place of",

@@ -27,8 +27,11 @@
 #define SEV_POLICY_NOSEND	BIT(3)
 #define SEV_POLICY_DOMAIN	BIT(4)
 #define SEV_POLICY_SEV		BIT(5)
+/* The least that a host has to have. */
+#define SEV_POLICY_API(major, minor)	((major) << 16 | (u32)(minor) << 24)
 
 #define PSP_CERT_SIZE		0x824
+#define PSP_CERT_API		0x4		/* in that of the PEK: major, minor */
 #define PSP_CHAIN_SIZE		(3 * PSP_CERT_SIZE)
 #define PSP_AMD_CERTS_SIZE	0x2000
 #define PSP_SESSION_SIZE	0x80
@@ -62,6 +65,9 @@ const char *psp_status_name(u32 status);
 int psp_command(struct linux_guest *guest, const char *name, u32 id, void *data);
 
 int psp_read_platform(struct linux_guest *guest, struct psp_platform *platform);
+
+/* Of this host's PSP. */
+int psp_api_version(struct linux_guest *guest, u8 *major, u8 *minor);
 
 /* AMD's, if QEMU has them for an emulated PSP; real ones are from AMD's web site. */
 bool psp_read_amd_certs(struct psp_platform *platform);

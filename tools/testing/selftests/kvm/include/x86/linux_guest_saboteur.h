@@ -11,6 +11,7 @@
 enum linux_guest_sabotage {
 	SABOTAGE_NONE,
 	SABOTAGE_CORRUPT,	/* as if the sender had sent that */
+	SABOTAGE_GROW,		/* the same, and it is not a byte but what follows the record */
 	SABOTAGE_CHANGE,	/* on the way: the MAC is as before */
 	SABOTAGE_CUT,		/* the stream ends there */
 	SABOTAGE_DROP,
@@ -23,7 +24,8 @@ enum linux_guest_sabotage {
 /*
  * It is done to the header of the stream (type 0), or to the first record of a type
  * with an index, SABOTAGE_CORRUPT to all of them.  A byte is changed, or the first that
- * is missing, at @offset from the beginning of the header or record.
+ * is missing, at @offset from the beginning of the header or record; SABOTAGE_GROW appends
+ * @offset bytes of 0 to a record.
  */
 struct linux_guest_saboteur {
 	enum linux_guest_sabotage sabotage;

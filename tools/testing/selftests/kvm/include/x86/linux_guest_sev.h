@@ -23,6 +23,9 @@ struct linux_guest_sev {
 	 */
 	struct linux_guest_migration m;
 
+	/* The test's: so many requests from now on are not taken, and the guest is told. */
+	int nr_refused;
+
 	int nr_requests;
 	int nr_ready;			/* KVM_MIGRATION_READY written */
 	int nr_cleared;			/* 0 written */

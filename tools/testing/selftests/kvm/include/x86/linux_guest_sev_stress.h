@@ -24,7 +24,7 @@ struct sev_stress_guest {
 	/* To be set before the guest is created. */
 	const char *kernel;
 	const char *module;		/* mem_encrypt_stress.ko */
-	const char *steps;		/* of guest_init, one of them is "wait" */
+	const char *steps;		/* of guest_init, one of them is "wait" or "busy" */
 	unsigned long vm_type;
 	u32 sev_policy;
 	unsigned int seconds;		/* the most that anything may take */

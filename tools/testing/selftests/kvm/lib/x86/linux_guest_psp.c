@@ -91,6 +91,18 @@ int psp_read_platform(struct linux_guest *guest, struct psp_platform *platform)
 	return 0;
 }
 
+int psp_api_version(struct linux_guest *guest, u8 *major, u8 *minor)
+{
+	struct sev_user_data_status status = {};
+	struct sev_issue_cmd cmd = { .cmd = SEV_PLATFORM_STATUS, .data = (u64)&status };
+
+	if (ioctl(guest->vm->arch.sev_fd, SEV_ISSUE_CMD, &cmd))
+		return failed(guest, "PLATFORM_STATUS", errno, cmd.error);
+	*major = status.api_major;
+	*minor = status.api_minor;
+	return 0;
+}
+
 bool psp_read_amd_certs(struct psp_platform *platform)
 {
 	int fd = open(AMD_CERTS, O_RDONLY);

@@ -96,6 +96,15 @@ static bool is_wanted(struct proxy *p, const struct piece *piece)
 	       le32toh(piece->record->index) == p->saboteur->index;
 }
 
+static void grow(struct piece *piece, size_t size)
+{
+	piece->record = realloc(piece->record, piece->size + size);
+	TEST_ASSERT(piece->record, "No memory for a record");
+	memset((u8 *)piece->record + piece->size, 0, size);
+	piece->size += size;
+	piece->record->size = htole64(piece->size - sizeof(*piece->record));
+}
+
 static bool sabotage(struct proxy *p, struct piece *piece)
 {
 	const struct linux_guest_saboteur *saboteur = p->saboteur;
@@ -103,8 +112,8 @@ static bool sabotage(struct proxy *p, struct piece *piece)
 	u64 real_size;
 	bool ok;
 
-	TEST_ASSERT(saboteur->offset < piece->size, "A record of %zu bytes has no byte %u",
-		    piece->size, saboteur->offset);
+	TEST_ASSERT(saboteur->offset < piece->size || saboteur->sabotage == SABOTAGE_GROW,
+		    "A record of %zu bytes has no byte %u", piece->size, saboteur->offset);
 	/* A sender that is wrong is so each time. */
 	p->done = saboteur->sabotage != SABOTAGE_CORRUPT;
 	switch (saboteur->sabotage) {
@@ -115,6 +124,11 @@ static bool sabotage(struct proxy *p, struct piece *piece)
 		if (piece->record->size == real_size)
 			linux_guest_stream_seal(&p->key, piece->record,
 						le64toh(piece->record->number), piece->record + 1);
+		return pass_on(p, piece->record, piece->size);
+	case SABOTAGE_GROW:
+		grow(piece, saboteur->offset);
+		linux_guest_stream_seal(&p->key, piece->record, le64toh(piece->record->number),
+					piece->record + 1);
 		return pass_on(p, piece->record, piece->size);
 	case SABOTAGE_CHANGE:
 		((u8 *)piece->record)[saboteur->offset] ^= saboteur->flip;

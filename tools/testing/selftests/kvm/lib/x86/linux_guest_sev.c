@@ -221,8 +221,12 @@ static int take_request(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u64 
 
 	pthread_mutex_lock(&sev->m.lock);
 	sev->nr_requests++;
-	if (!sev->request || sev->request(sev, vcpu, gpa, size, private))
+	if (sev->nr_refused) {
+		sev->nr_refused--;
+		err = -ENOSPC;
+	} else if (!sev->request || sev->request(sev, vcpu, gpa, size, private)) {
 		err = linux_guest_sev_take(sev, gpa, size, private);
+	}
 	pthread_mutex_unlock(&sev->m.lock);
 	return err;
 }

@@ -38,7 +38,8 @@ static void watch_line(struct linux_guest *guest, const char *line)
 	u64 rounds;
 	int errors;
 
-	if (stress->pause_at_wait && strstr(line, "guest_init: step wait"))
+	if (stress->pause_at_wait && (strstr(line, "guest_init: step wait") ||
+				      strstr(line, "guest_init: step busy")))
 		linux_guest_stop(guest, LINUX_GUEST_PAUSED);
 	if (!report)
 		return;
