@@ -21,11 +21,13 @@
  *	unload			unload the modules, the last one first
  *	report			have the security processor report on an SNP guest, if
  *				the kernel can ask for that
+ *	quote			have the host sign what the TDX module reports on a TD
  *	panic			end PID 1, of which the kernel dies
  *
  * With the argument page_tables=OFFSET it says, before each step and at the end, which
  * pages the kernel maps without the C-bit.  That is where the kernel's page tables
- * are, relative to its first byte.
+ * are, relative to its first byte.  A TD has shared_bit=NUMBER as well: it says which
+ * pages are mapped with that bit.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -80,7 +82,7 @@ static int nr_loaded;
 
 /* A bit for each page. */
 static uint8_t shared[MAX_MEMORY / PAGE_SIZE / 8];
-static uint64_t c_bit;
+static uint64_t c_bit, shared_bit;
 
 /* One write is one line of the kernel's log. */
 static void say(const char *fmt, ...)
@@ -114,6 +116,7 @@ static void mount_all(void)
 		{ "proc",	"/proc" },
 		{ "sysfs",	"/sys" },
 		{ "debugfs",	"/sys/kernel/debug" },
+		{ "configfs",	"/sys/kernel/config" },
 		{}
 	};
 	int i;
@@ -311,6 +314,72 @@ static int get_report(void)
 	    report->vmpl, report->host_data[0], report->host_data[1], report->host_data[2],
 	    report->host_data[3]);
 	return err;
+}
+
+#define QUOTES		"/sys/kernel/config/tsm/report/"
+#define MEASUREMENTS	"/sys/devices/virtual/misc/tdx_guest/measurements/"
+
+/* Intel's quotes, version 4: what the signature is for, behind the header */
+struct td_quote {
+	uint8_t header[48];
+	uint8_t tcb[120];
+	uint64_t attributes;
+	uint64_t xfam;
+	uint8_t mrtd[48];
+	uint8_t other[336];
+	uint8_t data[64];
+};
+
+static int read_file(const char *path, void *data, size_t size)
+{
+	int fd = open(path, O_RDONLY);
+	ssize_t len = 1;
+	size_t done = 0;
+
+	if (fd < 0)
+		return -1;
+	while (len > 0 && done < size) {
+		len = read(fd, data + done, size - done);
+		done += len > 0 ? len : 0;
+	}
+	close(fd);
+	return len < 0 ? -1 : (int)done;
+}
+
+/* The data is in the quote, so that nobody can repeat an old one, and the TD's digest. */
+static int get_quote(void)
+{
+	static uint8_t quote[8192], data[64], mrtd[48];
+	struct td_quote *signed_part = (void *)quote;
+	static char provider[32];
+	int i, fd, len;
+
+	for (i = 0; i < (int)sizeof(data); i++)
+		data[i] = 5 * i + 2;
+	if (mkdir(QUOTES "init", 0755))
+		return errno;
+	if (read_file(QUOTES "init/provider", provider, sizeof(provider) - 1) < 0)
+		return errno;
+	fd = open(QUOTES "init/inblob", O_WRONLY);
+	if (fd < 0 || write(fd, data, sizeof(data)) != sizeof(data))
+		return errno ?: EIO;
+	close(fd);
+	len = read_file(QUOTES "init/outblob", quote, sizeof(quote));
+	if (len < 0)
+		return errno;
+	rmdir(QUOTES "init");
+	if (read_file(MEASUREMENTS "mrtd:sha384", mrtd, sizeof(mrtd)) != sizeof(mrtd))
+		return errno ?: EIO;
+	if (len < (int)sizeof(*signed_part) ||
+	    memcmp(signed_part->data, data, sizeof(data)) ||
+	    memcmp(signed_part->mrtd, mrtd, sizeof(mrtd)))
+		return EIO;
+	for (i = 0; i < (int)sizeof(mrtd) && !mrtd[i]; i++)
+		;
+	say("quote: %d bytes, attributes 0x%lx, xfam 0x%lx, %s digest, from %s", len,
+	    signed_part->attributes, signed_part->xfam, i < (int)sizeof(mrtd) ? "a" : "no",
+	    provider);
+	return 0;
 }
 
 static int die(void)
@@ -558,6 +627,7 @@ static const struct {
 	{ "busy",	be_busy },
 	{ "unload",	unload_modules },
 	{ "report",	get_report },
+	{ "quote",	get_quote },
 	{ "panic",	die },
 	{}
 };
@@ -623,24 +693,30 @@ static void mark_shared(uint64_t pa, uint64_t size)
 	}
 }
 
+static bool is_shared(uint64_t entry)
+{
+	return shared_bit ? entry & shared_bit : !(entry & c_bit);
+}
+
 /* A table that is read without the C-bit is shared memory like any other. */
 static bool walk_table(int core, uint64_t entry, int level)
 {
 	static uint64_t tables[4][PAGE_WORDS];
 	uint64_t *table = tables[level - 1], size = (uint64_t)PAGE_SIZE << 9 * (level - 1), i;
+	uint64_t address = PTE_ADDRESS & ~(c_bit | shared_bit);
 	bool ok = true;
 
-	if (!(entry & c_bit))
-		mark_shared(entry & PTE_ADDRESS & ~c_bit, PAGE_SIZE);
-	if (!read_memory(core, entry & PTE_ADDRESS & ~c_bit, table, PAGE_SIZE))
+	if (is_shared(entry))
+		mark_shared(entry & address, PAGE_SIZE);
+	if (!read_memory(core, entry & address, table, PAGE_SIZE))
 		return false;
 	for (i = 0; i < PAGE_WORDS; i++) {
 		if (!(table[i] & PTE_PRESENT))
 			continue;
 		if (level > 1 && !(table[i] & PTE_HUGE))
 			ok &= walk_table(core, table[i], level - 1);
-		else if (!(table[i] & c_bit))
-			mark_shared(table[i] & PTE_ADDRESS & ~(size - 1), size);
+		else if (is_shared(table[i]))
+			mark_shared(table[i] & address & ~(size - 1), size);
 	}
 	return ok;
 }
@@ -661,7 +737,8 @@ static void say_what_is_shared(void)
 
 	if (!page_tables)
 		return;
-	c_bit = read_c_bit();
+	if (!shared_bit)
+		c_bit = read_c_bit();
 	memset(shared, 0, sizeof(shared));
 	if (core < 0 || !walk_table(core, page_tables | c_bit, 4))
 		say("reading page tables failed, errno %d\n", errno);
@@ -713,6 +790,8 @@ static void find_page_tables(char **args)
 	for (; *args; args++) {
 		if (!strncmp(*args, "page_tables=", 12))
 			page_tables = kernel + strtoul(*args + 12, NULL, 16);
+		if (!strncmp(*args, "shared_bit=", 11))
+			shared_bit = 1ul << strtoul(*args + 11, NULL, 10);
 	}
 }
 

@@ -252,7 +252,7 @@ static __thread struct kvm_vcpu *this_vcpu;
 
 static void compare(struct watch *watch, const char *when)
 {
-	struct linux_guest_sev_diff diff;
+	struct linux_guest_shared_diff diff;
 
 	if (watch->scenario->always_busy || (es && !snp && !watch->sev->page_tables))
 		return;
@@ -385,8 +385,8 @@ static bool watch_fault(struct watch *watch, struct kvm_vcpu *vcpu)
 static void drop_request(struct watch *watch, u64 gpa, u64 size, bool private)
 {
 	struct linux_guest_sev *sev = watch->sev;
-	struct linux_guest_sev_diff without = linux_guest_sev_compare(sev, this_vcpu, 0, 0);
-	struct linux_guest_sev_diff others = linux_guest_sev_compare(sev, this_vcpu, gpa, size);
+	struct linux_guest_shared_diff without = linux_guest_sev_compare(sev, this_vcpu, 0, 0);
+	struct linux_guest_shared_diff others = linux_guest_sev_compare(sev, this_vcpu, gpa, size);
 
 	about("%s", watch->scenario->name);
 	watch->nr_dropped++;

@@ -82,6 +82,8 @@ struct linux_guest_params {
 	/* Of an ordinary VM whose guest is to take it for an SEV VM, else 0. */
 	u64 c_bit;
 	u64 snp_host_data[4];		/* is to be in reports of the security processor */
+	int gpaw;			/* of a TD, 0: 48 */
+	bool td_sept_ve;		/* a TD that may get #VE for its own memory */
 };
 
 struct linux_guest_uart {
@@ -89,6 +91,7 @@ struct linux_guest_uart {
 };
 
 struct linux_guest_disk;
+struct linux_guest_ioapic;
 
 struct linux_guest {
 	struct kvm_vm *vm;
@@ -102,6 +105,9 @@ struct linux_guest {
 
 	/* See linux_guest_virtio.h. */
 	struct linux_guest_disk *disk;
+
+	/* A TD's: KVM has none for it. */
+	struct linux_guest_ioapic *ioapic;
 
 	/* May be changed while the guest runs. */
 	bool wait;
@@ -134,6 +140,7 @@ struct linux_guest {
 	pthread_mutex_t end_lock;
 	pthread_cond_t end_cond;
 	enum linux_guest_end end;
+	bool has_exited;
 	pthread_t threads[LINUX_GUEST_MAX_VCPUS];
 	int nr_threads;
 };
@@ -221,6 +228,9 @@ struct linux_guest_ktap linux_guest_ktap(struct linux_guest *guest, const char *
 
 /* The last @nr_lines lines, as diagnostics of the test. */
 void linux_guest_print_console(struct linux_guest *guest, int nr_lines);
+
+/* The library's own: a pin of the I/O APIC. */
+void linux_guest_irq_line(struct linux_guest *guest, int pin, bool level);
 
 /* The library's own; the caller holds console_lock. */
 void linux_guest_uart_write(struct linux_guest *guest, u16 reg, u8 value);

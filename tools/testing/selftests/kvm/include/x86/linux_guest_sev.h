@@ -13,6 +13,7 @@
 
 #include "linux_guest.h"
 #include "linux_guest_migrate.h"
+#include "linux_guest_shared.h"
 
 struct linux_guest_sev {
 	struct linux_guest *guest;
@@ -48,14 +49,6 @@ struct linux_guest_sev {
 
 	/* The library's. */
 	unsigned long *bitmap, *told;
-};
-
-/* How the list and the guest's page tables differ. */
-struct linux_guest_sev_diff {
-	u64 nr_shared;		/* pages that the guest maps without C-bit */
-	u64 nr_missing;		/* of them, not in the list */
-	u64 nr_stale;		/* in the list, but the guest has only private mappings */
-	u64 first;		/* gpa of the first page of the latter two */
 };
 
 /*
@@ -102,8 +95,9 @@ void linux_guest_sev_forget(struct linux_guest_sev *sev);
  * [@gpa, @gpa + @size), which the guest may be in the middle of changing.  The caller
  * has the lock, and is the vCPU's thread unless the vCPU is stopped.
  */
-struct linux_guest_sev_diff linux_guest_sev_compare(struct linux_guest_sev *sev,
-						    struct kvm_vcpu *vcpu, u64 gpa, u64 size);
+struct linux_guest_shared_diff linux_guest_sev_compare(struct linux_guest_sev *sev,
+						       struct kvm_vcpu *vcpu, u64 gpa,
+						       u64 size);
 
 /* How many pages of a range @vcpu can access without the C-bit.  As above. */
 u64 linux_guest_sev_nr_shared(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u64 gpa,

@@ -30,9 +30,6 @@ void linux_guest_load_snp_boot(struct linux_guest *guest, struct kvm_regs *regs)
 /* Make all that has been loaded the guest's, with CPUID and registers as they are. */
 void linux_guest_snp_launch(struct linux_guest *guest);
 
-/* What is in the pages is lost. */
-void linux_guest_snp_convert(struct linux_guest *guest, gpa_t gpa, u64 size, bool private);
-
 /* The library's own: code that the guest executes, in assembly. */
 extern const char snp_boot_start[], snp_boot_end[];
 

@@ -24,6 +24,9 @@
 #define TD_MAX_VCPUS		8
 #define TD_MAX_CALLS		13
 
+/* An attribute of a TD, see the specification of the TDX module. */
+#define TD_ATTR_SEPT_VE_DISABLE	BIT_ULL(28)
+
 /* Leaves of TDCALL */
 #define TDG_VP_VMCALL		0
 
@@ -98,6 +101,16 @@ int __tdx_ioctl(int fd, u32 cmd, void *data, u64 *hw_error);
 /* ... that must not fail. */
 void vm_tdx_ioctl(struct kvm_vm *vm, u32 cmd, void *data);
 void vcpu_tdx_ioctl(struct kvm_vcpu *vcpu, u32 cmd, void *data);
+
+/*
+ * Of a TD that does something else: make a new VM one, with as many of @attributes as the
+ * TDX module supports; and a new vCPU one of it, which starts with @rcx in RCX.  @more is
+ * what CPUID has besides what the TDX module makes of it, i.e. leaves that KVM answers.
+ * The test is skipped if no key ID is free.
+ */
+void vm_tdx_init(struct kvm_vm *vm, int gpaw, u64 attributes);
+void vcpu_tdx_init(struct kvm_vcpu *vcpu, const struct kvm_cpuid_entry2 *more, u32 nr_more,
+		   u64 rcx);
 
 /* A TD with neither vCPUs nor memory.  The test is skipped if no key ID is free. */
 struct kvm_vm *vm_tdx_create(int gpaw);

@@ -14,11 +14,14 @@
 #include "kvm_util.h"
 #include "linux_guest.h"
 #include "linux_guest_acpi.h"
+#include "linux_guest_ioapic.h"
 #include "linux_guest_sev_es.h"
 #include "linux_guest_snp.h"
+#include "linux_guest_tdx.h"
 #include "linux_guest_virtio.h"
 #include "processor.h"
 #include "sev.h"
+#include "tdx.h"
 
 /*
  * No PCI, as there is none, nor ACPI for most guests.  Without console= Linux would pick
@@ -66,6 +69,7 @@
 #define E820_RAM		1
 #define E820_RESERVED		2
 #define E820_ACPI		3
+#define E820_NVS		4
 
 #define UART_PORT		0x3f8
 #define I8042_COMMAND		0x64
@@ -200,6 +204,12 @@ u8 linux_guest_checksum(const void *data, size_t size)
 	while (size--)
 		sum += *byte++;
 	return -sum;
+}
+
+/* Guests whose private memory is in guest_memfd, and that look for ACPI tables only. */
+static bool is_snp_or_td(struct linux_guest *guest)
+{
+	return is_sev_snp_vm(guest->vm) || is_tdx_vm(guest->vm);
 }
 
 /* Without ACPI, Linux learns of a second CPU from an MP table only. */
@@ -371,6 +381,8 @@ static void add_e820(struct boot_params *boot, gpa_t start, gpa_t end, u32 type)
 /* What is behind it, up to LOW_MEM_END, is the library's. */
 static gpa_t low_ram_end(struct linux_guest *guest)
 {
+	if (is_tdx_vm(guest->vm))
+		return LINUX_GUEST_TDX_GPA;
 	if (is_sev_snp_vm(guest->vm))
 		return LINUX_GUEST_SNP_GPA;
 	return is_sev_es_vm(guest->vm) ? SEV_ES_GPA : MP_TABLE_GPA;
@@ -382,7 +394,6 @@ static gpa_t load_linux(struct linux_guest *guest, const struct linux_guest_para
 	struct boot_params *boot = addr_gpa2hva(guest->vm, BOOT_PARAMS_GPA);
 	size_t size, header_size, setup_size;
 	struct setup_header *hdr = &boot->hdr;
-	bool snp = is_sev_snp_vm(guest->vm);
 	gpa_t reserved = low_ram_end(guest);
 	char *cmdline;
 	int len, tsc_khz;
@@ -417,7 +428,7 @@ static gpa_t load_linux(struct linux_guest *guest, const struct linux_guest_para
 	tsc_khz = __vcpu_ioctl(guest->vcpus[0], KVM_GET_TSC_KHZ, NULL);
 	TEST_ASSERT(tsc_khz > 0, KVM_IOCTL_ERROR(KVM_GET_TSC_KHZ, tsc_khz));
 	len = snprintf(cmdline, hdr->cmdline_size + 1, BASE_CMDLINE "%stsc_early_khz=%d %s",
-		       snp ? "" : "acpi=off ", tsc_khz, params->cmdline ?: "");
+		       is_snp_or_td(guest) ? "" : "acpi=off ", tsc_khz, params->cmdline ?: "");
 	TEST_ASSERT(len <= hdr->cmdline_size, "The command line is too long: %s",
 		    params->cmdline);
 	hdr->cmd_line_ptr = CMDLINE_GPA;
@@ -425,12 +436,13 @@ static gpa_t load_linux(struct linux_guest *guest, const struct linux_guest_para
 	hdr->code32_start = hdr->pref_address;
 
 	add_e820(boot, 0, reserved, E820_RAM);
-	add_e820(boot, reserved, LOW_MEM_END, E820_RESERVED);
-	if (snp) {
+	add_e820(boot, reserved, LOW_MEM_END, is_tdx_vm(guest->vm) ? E820_NVS : E820_RESERVED);
+	if (is_snp_or_td(guest)) {
 		add_e820(boot, ACPI_GPA, ACPI_END, E820_ACPI);
 		boot->acpi_rsdp_addr = ACPI_GPA;
-		hdr->setup_data = LINUX_GUEST_SNP_SETUP_DATA;
 	}
+	if (is_sev_snp_vm(guest->vm))
+		hdr->setup_data = LINUX_GUEST_SNP_SETUP_DATA;
 	add_e820(boot, BIOS_GPA, HIGH_MEM_GPA, E820_RESERVED);
 	add_e820(boot, HIGH_MEM_GPA, guest->mem_size, E820_RAM);
 
@@ -640,10 +652,21 @@ void linux_guest_get_dirty_log(struct linux_guest *guest, unsigned long *bitmap)
 	free(log);
 }
 
-struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *params)
+static void create_irqchip(struct kvm_vm *vm)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 	u64 identity_map_gpa = IDENTITY_MAP_GPA;
+
+	if (host_cpu_is_intel) {
+		vm_ioctl(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity_map_gpa);
+		vm_ioctl(vm, KVM_SET_TSS_ADDR, (void *)TSS_GPA);
+	}
+	vm_create_irqchip(vm);
+	vm_ioctl(vm, KVM_CREATE_PIT2, &pit);
+}
+
+struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *params)
+{
 	pthread_condattr_t monotonic;
 	struct linux_guest *guest;
 	struct kvm_vm *vm;
@@ -658,7 +681,7 @@ struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *pa
 	guest->mem_size = params->mem_size ?: LINUX_GUEST_MEM_SIZE;
 	guest->c_bit = params->c_bit;
 	guest->has_c_bit_memslot = params->c_bit;
-	if (params->vm_type != KVM_X86_DEFAULT_VM)
+	if (params->vm_type != KVM_X86_DEFAULT_VM && params->vm_type != KVM_X86_TDX_VM)
 		guest->c_bit = BIT_ULL(this_cpu_property(X86_PROPERTY_SEV_C_BIT));
 	TEST_ASSERT(guest->nr_vcpus <= LINUX_GUEST_MAX_VCPUS, "%d vCPUs are too many",
 		    guest->nr_vcpus);
@@ -677,6 +700,12 @@ struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *pa
 	/* All of the memory is the guest's: none of the library's own tables. */
 	vm = vm_create_barebones_type(params->vm_type);
 	guest->vm = vm;
+	/*
+	 * The host's rate as of now: KVM's default may be from before the host
+	 * has refined it.  Without TSC scaling KVM_CREATE_VCPU then fails, in
+	 * silence, to set up the guest's TSC, and timers fire much too late.
+	 */
+	vm_ioctl(vm, KVM_SET_TSC_KHZ, NULL);
 	if (is_sev_snp_vm(vm))
 		snp_vm_init(vm);
 	else if (is_sev_es_vm(vm))
@@ -685,29 +714,29 @@ struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *pa
 		sev_vm_init(vm);
 	if (params->coco_exits)
 		vm_enable_cap(vm, KVM_CAP_COCO_EXITS, params->coco_exits);
-	if (host_cpu_is_intel) {
-		vm_ioctl(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity_map_gpa);
-		vm_ioctl(vm, KVM_SET_TSS_ADDR, (void *)TSS_GPA);
+	if (is_tdx_vm(vm)) {
+		vm_tdx_init(vm, params->gpaw ?: 48,
+			    params->td_sept_ve ? 0 : TD_ATTR_SEPT_VE_DISABLE);
+		guest->ioapic = malloc(sizeof(*guest->ioapic));
+		TEST_ASSERT(guest->ioapic, "No memory for an I/O APIC");
+		linux_guest_ioapic_init(guest->ioapic, vm);
+	} else {
+		create_irqchip(vm);
 	}
-	/*
-	 * The host's rate as of now: KVM's default may be from before the host
-	 * has refined it.  Without TSC scaling KVM_CREATE_VCPU then fails, in
-	 * silence, to set up the guest's TSC, and timers fire much too late.
-	 */
-	vm_ioctl(vm, KVM_SET_TSC_KHZ, NULL);
-	vm_create_irqchip(vm);
-	vm_ioctl(vm, KVM_CREATE_PIT2, &pit);
 	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS_THP, 0, LINUX_GUEST_MEMSLOT,
 				    guest->mem_size >> vm->page_shift,
-				    is_sev_snp_vm(vm) ? KVM_MEM_GUEST_MEMFD : 0);
-	if (is_sev_snp_vm(vm))
+				    is_snp_or_td(guest) ? KVM_MEM_GUEST_MEMFD : 0);
+	if (is_snp_or_td(guest))
 		vm_mem_set_private(vm, 0, guest->mem_size);
 	if (guest->has_c_bit_memslot)
 		set_c_bit_memslot(guest, 0);
 
 	for (i = 0; i < guest->nr_vcpus; i++) {
 		guest->vcpus[i] = __vm_vcpu_add(vm, i);
-		init_cpuid(guest, guest->vcpus[i]);
+		if (is_tdx_vm(vm))
+			linux_guest_init_tdx_vcpu(guest->vcpus[i]);
+		else
+			init_cpuid(guest, guest->vcpus[i]);
 	}
 	return guest;
 }
@@ -715,13 +744,16 @@ struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *pa
 struct linux_guest *linux_guest_create(const struct linux_guest_params *params)
 {
 	struct linux_guest *guest = linux_guest_create_empty(params);
+	gpa_t entry = load_linux(guest, params);
 
-	/* Linux looks for no MP table as an SNP guest. */
-	if (is_sev_snp_vm(guest->vm))
+	if (is_snp_or_td(guest))
 		linux_guest_write_acpi(guest, ACPI_GPA);
 	else
 		write_mp_table(guest);
-	set_boot_state(guest, load_linux(guest, params));
+	if (is_tdx_vm(guest->vm))
+		linux_guest_load_tdx_boot(guest, entry, BOOT_PARAMS_GPA);
+	else
+		set_boot_state(guest, entry);
 	return guest;
 }
 
@@ -740,6 +772,7 @@ void linux_guest_free(struct linux_guest *guest)
 {
 	print_clock(guest);
 	linux_guest_free_disk(guest->disk);
+	free(guest->ioapic);
 	kvm_vm_free(guest->vm);
 	pthread_cond_destroy(&guest->end_cond);
 	pthread_mutex_destroy(&guest->end_lock);
@@ -804,6 +837,14 @@ static void handle_io(struct linux_guest *guest, struct kvm_run *run)
 	}
 }
 
+void linux_guest_irq_line(struct linux_guest *guest, int pin, bool level)
+{
+	if (guest->ioapic)
+		linux_guest_ioapic_set(guest->ioapic, pin, level);
+	else
+		kvm_irq_line(guest->vm, pin, level);
+}
+
 void linux_guest_fail(struct linux_guest *guest, const char *fmt, ...)
 {
 	va_list ap;
@@ -845,6 +886,7 @@ static void handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 
+	WRITE_ONCE(guest->has_exited, true);
 	if (guest->exit && guest->exit(guest, vcpu))
 		return;
 
@@ -856,6 +898,10 @@ static void handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 		if (guest->disk &&
 		    linux_guest_disk_mmio(guest->disk, run->mmio.phys_addr, run->mmio.data,
 					  run->mmio.len, run->mmio.is_write))
+			break;
+		if (guest->ioapic &&
+		    linux_guest_ioapic_mmio(guest->ioapic, run->mmio.phys_addr, run->mmio.data,
+					    run->mmio.len, run->mmio.is_write))
 			break;
 		if (!run->mmio.is_write)
 			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
@@ -885,8 +931,20 @@ static void complete_exits(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 		stop_on_error(guest, vcpu, errno);
 }
 
+/*
+ * All vCPUs of a TD start at once, and the others would only look into their mailbox, as
+ * often as they can, while the first one accepts memory and does not exit.
+ */
+static void wait_for_first(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+{
+	while (is_tdx_vm(guest->vm) && vcpu != guest->vcpus[0] &&
+	       !READ_ONCE(guest->has_exited) && READ_ONCE(guest->end) == LINUX_GUEST_RUNNING)
+		usleep(1000);
+}
+
 static void run_vcpu(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 {
+	wait_for_first(guest, vcpu);
 	while (READ_ONCE(guest->end) == LINUX_GUEST_RUNNING) {
 		/* EAGAIN: INIT or SIPI has changed what an AP waits for. */
 		if (has_exited(vcpu))

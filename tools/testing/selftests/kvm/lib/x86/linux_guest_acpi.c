@@ -5,7 +5,9 @@
  * The fields are those of the ACPI specification, 5.2.
  */
 #include "linux_guest_acpi.h"
+#include "linux_guest_tdx.h"
 #include "processor.h"
+#include "tdx.h"
 
 /* Of the tables in the page.  The FACS has to be aligned to 64 bytes. */
 #define RSDP_OFFSET		0x0
@@ -112,6 +114,7 @@ struct acpi_madt {
 enum madt_entry_type {
 	MADT_LOCAL_APIC,
 	MADT_IOAPIC,
+	MADT_WAKEUP = 16,
 };
 
 struct madt_local_apic {
@@ -129,6 +132,16 @@ struct madt_ioapic {
 	u8 reserved;
 	u32 gpa;
 	u32 first_irq;
+} __packed;
+
+/* Version 1: CPUs can be given back. */
+struct madt_wakeup {
+	u8 type;
+	u8 length;
+	u16 version;
+	u32 reserved;
+	u64 mailbox;
+	u64 reset_vector;
 } __packed;
 
 kvm_static_assert(sizeof(struct acpi_rsdp) == 36);
@@ -206,6 +219,14 @@ static void write_madt(struct linux_guest *guest, struct acpi_madt *madt)
 		LINUX_GUEST_IOAPIC_GPA, 0
 	};
 	entry += sizeof(struct madt_ioapic);
+	/* Nobody can send INIT and SIPI to a TD's vCPU. */
+	if (is_tdx_vm(guest->vm)) {
+		*(struct madt_wakeup *)entry = (struct madt_wakeup) {
+			MADT_WAKEUP, sizeof(struct madt_wakeup), 1, 0,
+			LINUX_GUEST_TDX_MAILBOX, linux_guest_tdx_reset_vector()
+		};
+		entry += sizeof(struct madt_wakeup);
+	}
 	finish_table(&madt->header, "APIC", 4, entry - (void *)madt);
 }
 
@@ -217,7 +238,7 @@ void linux_guest_write_acpi(struct linux_guest *guest, gpa_t gpa)
 
 	kvm_static_assert(MADT_OFFSET + sizeof(struct acpi_madt) +
 			  LINUX_GUEST_MAX_VCPUS * sizeof(struct madt_local_apic) +
-			  sizeof(struct madt_ioapic) <= PAGE_SIZE);
+			  sizeof(struct madt_ioapic) + sizeof(struct madt_wakeup) <= PAGE_SIZE);
 
 	write_rsdp(page + RSDP_OFFSET, gpa + XSDT_OFFSET);
 	xsdt->tables[0] = gpa + FADT_OFFSET;

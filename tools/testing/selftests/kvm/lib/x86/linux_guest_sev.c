@@ -13,9 +13,6 @@
 
 #define KVM_CPUID_FEATURES_LEAF	(KVM_CPUID_SIGNATURE + 1)
 
-/* More than any guest has: only a broken one needs that many. */
-#define MAX_SHARED_RANGES	65536
-
 #define ROOT_LEVEL		4
 #define PTES_PER_TABLE		512
 #define PTE_PRESENT		BIT_ULL(0)
@@ -85,24 +82,13 @@ static u64 level_size(int level)
 	return (u64)SZ_4K << 9 * (level - 1);
 }
 
-static void mark(struct linux_guest_sev *sev, unsigned long *bitmap, u64 gpa, u64 size)
-{
-	u64 page;
-
-	/* What isn't memory is a device, which nobody encrypts. */
-	for (page = gpa / SZ_4K; page < (gpa + size) / SZ_4K; page++) {
-		if (page < sev->guest->mem_size / SZ_4K)
-			__set_bit(page, bitmap);
-	}
-}
-
 static void walk_table(struct linux_guest_sev *sev, u64 entry, int level, unsigned long *bitmap)
 {
 	u64 ptes[PTES_PER_TABLE], i, pte, gpa = entry & PTE_ADDR & ~sev->guest->c_bit;
 
 	/* A table that is read without the C-bit is shared memory like any other. */
 	if (!(entry & sev->guest->c_bit))
-		mark(sev, bitmap, gpa, SZ_4K);
+		linux_guest_mark_shared(sev->guest, bitmap, gpa, SZ_4K);
 	if (gpa > sev->guest->mem_size - SZ_4K)
 		return;
 
@@ -115,14 +101,15 @@ static void walk_table(struct linux_guest_sev *sev, u64 entry, int level, unsign
 		if (level > 1 && !(pte & PTE_HUGE))
 			walk_table(sev, pte, level - 1, bitmap);
 		else if (!(pte & sev->guest->c_bit))
-			mark(sev, bitmap, pte & PTE_ADDR & ~(level_size(level) - 1),
-			     level_size(level));
+			linux_guest_mark_shared(sev->guest, bitmap,
+						pte & PTE_ADDR & ~(level_size(level) - 1),
+						level_size(level));
 	}
 }
 
 void linux_guest_sev_tell(struct linux_guest_sev *sev, u64 gpa, u64 size)
 {
-	mark(sev, sev->told, gpa, size);
+	linux_guest_mark_shared(sev->guest, sev->told, gpa, size);
 }
 
 void linux_guest_sev_forget(struct linux_guest_sev *sev)
@@ -149,34 +136,13 @@ static void walk_vcpu(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, unsign
 	walk_table(sev, sregs.cr3, ROOT_LEVEL, bitmap);
 }
 
-struct linux_guest_sev_diff linux_guest_sev_compare(struct linux_guest_sev *sev,
-						    struct kvm_vcpu *vcpu, u64 gpa, u64 size)
+struct linux_guest_shared_diff linux_guest_sev_compare(struct linux_guest_sev *sev,
+						       struct kvm_vcpu *vcpu, u64 gpa,
+						       u64 size)
 {
-	struct linux_guest_sev_diff diff = {};
-	u64 page, nr_pages = sev->guest->mem_size / SZ_4K;
-	const struct shared_range *range;
-	bool mapped, listed;
-
-	bitmap_zero(sev->bitmap, nr_pages);
+	bitmap_zero(sev->bitmap, sev->guest->mem_size / SZ_4K);
 	walk_vcpu(sev, vcpu, sev->bitmap);
-	range = shared_ranges_next(&sev->m.shared, 0);
-	for (page = 0; page < nr_pages; page++) {
-		if (range && page * SZ_4K >= range->end)
-			range = shared_ranges_next(&sev->m.shared, range->end);
-		if (page * SZ_4K - gpa < size)
-			continue;
-
-		mapped = test_bit(page, sev->bitmap);
-		listed = range && page * SZ_4K >= range->start;
-		diff.nr_shared += mapped;
-		if (mapped == listed)
-			continue;
-		if (!diff.nr_missing && !diff.nr_stale)
-			diff.first = page * SZ_4K;
-		diff.nr_missing += mapped;
-		diff.nr_stale += listed;
-	}
-	return diff;
+	return linux_guest_compare_shared(sev->guest, &sev->m.shared, sev->bitmap, gpa, size);
 }
 
 u64 linux_guest_sev_nr_shared(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u64 gpa,
@@ -210,7 +176,7 @@ int linux_guest_sev_take(struct linux_guest_sev *sev, u64 gpa, u64 size, bool pr
 			    shared_ranges_add(&sev->m.shared, gpa, size);
 
 	if (!err && is_sev_snp_vm(sev->guest->vm))
-		linux_guest_snp_convert(sev->guest, gpa, size, private);
+		linux_guest_convert(sev->guest, gpa, size, private);
 	return err;
 }
 
@@ -333,7 +299,7 @@ static struct linux_guest_sev *create(struct linux_guest_params *params, bool em
 	sev->bitmap = bitmap_zalloc(guest->mem_size / SZ_4K);
 	sev->told = bitmap_zalloc(guest->mem_size / SZ_4K);
 	TEST_ASSERT(sev->bitmap && sev->told, "No memory for a bitmap");
-	linux_guest_migration_init(&sev->m, MAX_SHARED_RANGES);
+	linux_guest_migration_init(&sev->m, LINUX_GUEST_MAX_SHARED_RANGES);
 	sev->m.find_private = find_private;
 	migration_event(&sev->m.state, MIGRATION_OFFER);
 

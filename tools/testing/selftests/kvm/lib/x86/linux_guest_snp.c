@@ -4,8 +4,8 @@
  */
 #include <asm/setup_data.h>
 #include <linux/stringify.h>
-#include <sys/mman.h>
 
+#include "linux_guest_shared.h"
 #include "linux_guest_snp.h"
 #include "processor.h"
 #include "sev.h"
@@ -15,9 +15,6 @@
 #define CC_BLOB_GPA		(LINUX_GUEST_SNP_SETUP_DATA + SZ_2K)
 #define SECRETS_GPA		(LINUX_GUEST_SNP_GPA + 2 * SZ_4K)
 #define CPUID_GPA		(LINUX_GUEST_SNP_GPA + 3 * SZ_4K)
-
-/* Memory in which something is loaded is launched in blocks of this size. */
-#define BLOCK_SIZE		SZ_2M
 
 #define CC_BLOB_MAGIC		0x45444d41
 #define CC_BLOB_VERSION		1
@@ -63,13 +60,7 @@ struct snp_cpuid_page {
 
 kvm_static_assert(sizeof(struct snp_cpuid_page) == 16 + 48 * MAX_CPUID_FUNCTIONS);
 
-/* Memory that the guest has to accept. */
-struct range {
-	u64 start;
-	u64 end;
-};
-
-#define MAX_RANGES		(SZ_2K / sizeof(struct range))
+#define MAX_RANGES		(SZ_2K / sizeof(struct linux_guest_range))
 
 /*
  * RBX is the list of ranges, up to an empty one, and RBP where Linux begins.  Each
@@ -236,28 +227,19 @@ static void launch_cpuid_page(struct linux_guest *guest, gpa_t gpa)
 	TEST_FAIL("The security processor does not take the page of CPUID");
 }
 
-static bool is_empty(const void *data, u64 size)
-{
-	const u64 *word = data, *end = data + size;
-
-	while (word < end && !*word)
-		word++;
-	return word == end;
-}
-
 static u8 page_type(struct linux_guest *guest, gpa_t gpa)
 {
 	if (gpa == SECRETS_GPA)
 		return KVM_SEV_SNP_PAGE_TYPE_SECRETS;
 	if (gpa == CPUID_GPA)
 		return KVM_SEV_SNP_PAGE_TYPE_CPUID;
-	return is_empty(addr_gpa2hva(guest->vm, gpa), SZ_4K) ? KVM_SEV_SNP_PAGE_TYPE_ZERO :
-							       KVM_SEV_SNP_PAGE_TYPE_NORMAL;
+	return linux_guest_is_empty(guest, gpa, SZ_4K) ? KVM_SEV_SNP_PAGE_TYPE_ZERO :
+							 KVM_SEV_SNP_PAGE_TYPE_NORMAL;
 }
 
 static void launch_block(struct linux_guest *guest, gpa_t gpa)
 {
-	gpa_t start = gpa, end = gpa + BLOCK_SIZE;
+	gpa_t start = gpa, end = gpa + LINUX_GUEST_BLOCK_SIZE;
 	u8 type;
 	int err;
 
@@ -276,28 +258,6 @@ static void launch_block(struct linux_guest *guest, gpa_t gpa)
 	}
 }
 
-static bool is_block_empty(struct linux_guest *guest, gpa_t gpa)
-{
-	return is_empty(addr_gpa2hva(guest->vm, gpa), BLOCK_SIZE);
-}
-
-static void write_ranges(struct linux_guest *guest)
-{
-	struct range *range = addr_gpa2hva(guest->vm, RANGES_GPA);
-	gpa_t gpa, end;
-	int nr = 0;
-
-	for (gpa = 0; gpa < guest->mem_size; gpa = end + BLOCK_SIZE) {
-		for (end = gpa; end < guest->mem_size && is_block_empty(guest, end);)
-			end += BLOCK_SIZE;
-		if (end == gpa)
-			continue;
-		/* The last one stays empty. */
-		TEST_ASSERT(nr < MAX_RANGES - 1, "Memory is loaded to too many places");
-		range[nr++] = (struct range) { gpa, end };
-	}
-}
-
 void linux_guest_snp_launch(struct linux_guest *guest)
 {
 	struct kvm_sev_snp_launch_finish finish = {};
@@ -306,40 +266,19 @@ void linux_guest_snp_launch(struct linux_guest *guest)
 
 	kvm_static_assert(sizeof(finish.host_data) == sizeof(guest->snp_host_data));
 
-	TEST_ASSERT(!(guest->mem_size % BLOCK_SIZE), "%lu bytes aren't whole blocks",
-		    guest->mem_size);
-	write_ranges(guest);
+	linux_guest_find_empty(guest, addr_gpa2hva(guest->vm, RANGES_GPA), MAX_RANGES);
 	snp_vm_launch_start(guest->vm, snp_default_policy());
-	for (block = 0; block < guest->mem_size; block += BLOCK_SIZE) {
-		if (!is_block_empty(guest, block))
+	for (block = 0; block < guest->mem_size; block += LINUX_GUEST_BLOCK_SIZE) {
+		if (!linux_guest_is_empty(guest, block, LINUX_GUEST_BLOCK_SIZE))
 			launch_block(guest, block);
 	}
 	memcpy(finish.host_data, guest->snp_host_data, sizeof(guest->snp_host_data));
 	vm_sev_ioctl(guest->vm, KVM_SEV_SNP_LAUNCH_FINISH, &finish);
 
-	/* Only copies: what is private has memory of its own. */
-	TEST_ASSERT(!madvise(addr_gpa2hva(guest->vm, 0), guest->mem_size, MADV_DONTNEED),
-		    "madvise(), errno %d", errno);
+	linux_guest_discard(guest, 0, guest->mem_size);
 
 	/* Linux creates them anew; nobody sends them INIT and SIPI. */
 	for (i = 1; i < guest->nr_vcpus; i++)
 		vcpu_mp_state_set(guest->vcpus[i], &(struct kvm_mp_state) {
 					  KVM_MP_STATE_HALTED });
-}
-
-void linux_guest_snp_convert(struct linux_guest *guest, gpa_t gpa, u64 size, bool private)
-{
-	/* What isn't memory is a device. */
-	if (gpa >= guest->mem_size)
-		return;
-	size = min_t(u64, size, guest->mem_size - gpa);
-
-	vm_set_memory_attributes(guest->vm, gpa, size,
-				 private ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0);
-	/* Nobody needs the other memory of these pages any more. */
-	if (private)
-		TEST_ASSERT(!madvise(addr_gpa2hva(guest->vm, gpa), size, MADV_DONTNEED),
-			    "madvise(), errno %d", errno);
-	else
-		vm_guest_mem_punch_hole(guest->vm, gpa, size);
 }

@@ -41,7 +41,7 @@ struct request {
 static void set_interrupt(struct linux_guest_disk *disk, u32 interrupt)
 {
 	disk->state.interrupt = interrupt;
-	kvm_irq_line(disk->guest->vm, LINUX_GUEST_DISK_IRQ, !!interrupt);
+	linux_guest_irq_line(disk->guest, LINUX_GUEST_DISK_IRQ, !!interrupt);
 }
 
 /* The driver has broken the rules: no more requests until it resets the device. */

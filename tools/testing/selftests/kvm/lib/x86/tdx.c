@@ -8,9 +8,6 @@
 
 #include "tdx.h"
 
-/* An attribute of a TD, see the specification of the TDX module. */
-#define TD_ATTR_SEPT_VE_DISABLE		BIT_ULL(28)
-
 #define MAX_CPUID_ENTRIES		256
 
 #define PTE_TABLE			0x03ull	/* present, writable */
@@ -105,12 +102,15 @@ static void fill_cpuid(struct kvm_cpuid2 *cpuid, const struct kvm_cpuid2 *config
 	}
 }
 
-static void vm_tdx_init_vm(struct kvm_vm *vm, int gpaw)
+void vm_tdx_init(struct kvm_vm *vm, int gpaw, u64 attributes)
 {
 	struct kvm_tdx_capabilities *caps;
 	struct kvm_tdx_init_vm *init;
 	u64 hw_error;
 	int ret;
+
+	vm_enable_cap(vm, KVM_CAP_SPLIT_IRQCHIP, 24);
+	vm->arch.s_bit = BIT_ULL(gpaw - 1);
 
 	caps = calloc(1, sizeof(*caps) + MAX_CPUID_ENTRIES * sizeof(caps->cpuid.entries[0]));
 	init = calloc(1, sizeof(*init) + MAX_CPUID_ENTRIES * sizeof(init->cpuid.entries[0]));
@@ -121,8 +121,7 @@ static void vm_tdx_init_vm(struct kvm_vm *vm, int gpaw)
 	TEST_ASSERT(caps->cpuid.nent <= MAX_CPUID_ENTRIES, "%u CPUID entries",
 		    caps->cpuid.nent);
 
-	/* Rather end than get a #VE, should the guest touch what it does not have. */
-	init->attributes = caps->supported_attrs & TD_ATTR_SEPT_VE_DISABLE;
+	init->attributes = caps->supported_attrs & attributes;
 	/* KVM adds those features that no TD can be without. */
 	init->xfam = 0;
 	fill_cpuid(&init->cpuid, &caps->cpuid, gpaw);
@@ -139,12 +138,10 @@ struct kvm_vm *vm_tdx_create_tsc(int gpaw, u32 tsc_khz)
 {
 	struct kvm_vm *vm = vm_create_barebones_type(KVM_X86_TDX_VM);
 
-	vm_enable_cap(vm, KVM_CAP_SPLIT_IRQCHIP, 24);
 	if (tsc_khz)
 		vm_ioctl(vm, KVM_SET_TSC_KHZ, (void *)(unsigned long)tsc_khz);
-	vm_tdx_init_vm(vm, gpaw);
-	vm->arch.s_bit = BIT_ULL(gpaw - 1);
-
+	/* Rather end than get a #VE, should the guest touch what it does not have. */
+	vm_tdx_init(vm, gpaw, TD_ATTR_SEPT_VE_DISABLE);
 	vm_mem_add(vm, VM_MEM_SRC_ANONYMOUS, TD_IMAGE_GPA, SLOT_IMAGE, TD_IMAGE_PAGES,
 		   KVM_MEM_GUEST_MEMFD, -1, 0);
 	vm_mem_set_private(vm, TD_IMAGE_GPA, TD_IMAGE_PAGES * PAGE_SIZE);
@@ -204,27 +201,35 @@ static void fill_area(struct td_area *area, gpa_t gpa)
 			    gpa + offsetof(struct td_area, idt));
 }
 
-struct kvm_vcpu *vm_tdx_vcpu_add(struct kvm_vm *vm, u32 id)
+void vcpu_tdx_init(struct kvm_vcpu *vcpu, const struct kvm_cpuid_entry2 *more, u32 nr_more,
+		   u64 rcx)
 {
-	struct kvm_vcpu *vcpu = __vm_vcpu_add(vm, id);
 	struct kvm_cpuid2 *cpuid;
-
-	TEST_ASSERT(id < TD_MAX_VCPUS, "vCPU %u of a TD", id);
-	fill_area(vcpu_tdx_area(vcpu), area_gpa(id));
 
 	/*
 	 * Tell KVM the CPUID that the TDX module made of it.  This must come first: KVM
 	 * wants to see x2APIC in it when it initializes the vCPU, and the GPAW when it
 	 * adds memory.
 	 */
-	cpuid = calloc(1, kvm_cpuid2_size(MAX_CPUID_ENTRIES));
+	cpuid = calloc(1, kvm_cpuid2_size(MAX_CPUID_ENTRIES + nr_more));
 	TEST_ASSERT(cpuid, "no memory");
 	cpuid->nent = MAX_CPUID_ENTRIES;
 	vcpu_tdx_ioctl(vcpu, KVM_TDX_GET_CPUID, cpuid);
+	memcpy(cpuid->entries + cpuid->nent, more, nr_more * sizeof(*more));
+	cpuid->nent += nr_more;
 	vcpu_init_cpuid(vcpu, cpuid);
 	free(cpuid);
 
-	vcpu_tdx_ioctl(vcpu, KVM_TDX_INIT_VCPU, (void *)area_gpa(id));
+	vcpu_tdx_ioctl(vcpu, KVM_TDX_INIT_VCPU, (void *)rcx);
+}
+
+struct kvm_vcpu *vm_tdx_vcpu_add(struct kvm_vm *vm, u32 id)
+{
+	struct kvm_vcpu *vcpu = __vm_vcpu_add(vm, id);
+
+	TEST_ASSERT(id < TD_MAX_VCPUS, "vCPU %u of a TD", id);
+	fill_area(vcpu_tdx_area(vcpu), area_gpa(id));
+	vcpu_tdx_init(vcpu, NULL, 0, area_gpa(id));
 	return vcpu;
 }
 
