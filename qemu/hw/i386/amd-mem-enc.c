@@ -15,6 +15,7 @@
 #include "exec/exec-all.h"
 #include "exec/cputlb.h"
 #include "exec/ram_addr.h"
+#include "exec/ramblock.h"
 #include "hw/core/cpu.h"
 #include "system/cpus.h"
 #include "system/reset.h"
@@ -43,6 +44,8 @@ static struct {
     uint16_t *view;
     /* A bit for each CPU: WBINVD since a key was taken away */
     unsigned long *written_back;
+    /* Held while a view changes, and while a device accesses RAM by it */
+    QemuMutex lock;
     /* The checksum that each page has been sealed with; 0: none */
     uint64_t *seal;
     Key keys[AMD_MEM_ENC_NR_ASIDS + 1];
@@ -75,12 +78,21 @@ static Block decrypt(const uint64_t *round, Block b)
     return b;
 }
 
-/* An ASID without a key has one that is all zeroes. */
-static void crypt_page(unsigned asid, size_t page, bool encrypts)
+static uint8_t *page_in_ram(size_t page)
+{
+    uint8_t *ram = memory_region_get_ram_ptr(MACHINE(mem_enc.x86ms)->ram);
+
+    return ram + (page << PAGE_SHIFT);
+}
+
+/*
+ * At @words is what @page has in it, or is to have.  An ASID without a key has
+ * one that is all zeroes.
+ */
+static void crypt_page(unsigned asid, size_t page, uint64_t *words,
+                       bool encrypts)
 {
     const Key *key = &mem_enc.keys[asid];
-    uint8_t *ram = memory_region_get_ram_ptr(MACHINE(mem_enc.x86ms)->ram);
-    uint64_t *words = (uint64_t *)(ram + (page << PAGE_SHIFT));
     Block tweak;
 
     if (!asid) {
@@ -162,10 +174,12 @@ void amd_resume_cpus(const AmdStoppedCpus *stopped)
 static void change_view(size_t page, unsigned asid)
 {
     ram_addr_t start = ram_start() + ((ram_addr_t)page << PAGE_SHIFT);
+    uint64_t *words = (uint64_t *)page_in_ram(page);
 
     tb_invalidate_phys_range(start, start + PAGE_BYTES - 1);
-    crypt_page(mem_enc.view[page], page, true);
-    crypt_page(asid, page, false);
+    QEMU_LOCK_GUARD(&mem_enc.lock);
+    crypt_page(mem_enc.view[page], page, words, true);
+    crypt_page(asid, page, words, false);
     qatomic_set(&mem_enc.view[page], asid);
 }
 
@@ -206,6 +220,79 @@ void amd_mem_enc_view_slow(hwaddr pa, unsigned asid)
     }
 }
 
+/*
+ * Devices have no key: they read ciphertext, and what they write is ciphertext
+ * for whoever has the key.  The page remains the view of that one, which may be
+ * executing.
+ */
+static void device_access_page(size_t page, size_t offset, uint8_t *buf,
+                               size_t len, bool is_write)
+{
+    uint64_t words[PAGE_BYTES / 8];
+    uint8_t *there = page_in_ram(page), *bytes = (uint8_t *)words;
+    unsigned asid = mem_enc.view[page];
+    size_t start = ROUND_DOWN(offset, sizeof(Block));
+    size_t end = ROUND_UP(offset + len, sizeof(Block));
+
+    if (asid) {
+        memcpy(words, there, PAGE_BYTES);
+        crypt_page(asid, page, words, true);
+        there = bytes;
+    }
+    if (!is_write) {
+        memcpy(buf, there + offset, len);
+        return;
+    }
+    memmove(there + offset, buf, len);
+    if (asid) {
+        crypt_page(asid, page, words, false);
+        memcpy(page_in_ram(page) + start, bytes + start, end - start);
+    }
+}
+
+static void device_access(ram_addr_t addr, uint8_t *buf, ram_addr_t len,
+                          bool is_write)
+{
+    QEMU_LOCK_GUARD(&mem_enc.lock);
+    while (len) {
+        size_t offset = addr & (PAGE_BYTES - 1);
+        size_t n = MIN(len, PAGE_BYTES - offset);
+
+        device_access_page(addr >> PAGE_SHIFT, offset, buf, n, is_write);
+        addr += n;
+        buf += n;
+        len -= n;
+    }
+}
+
+static void device_read(ram_addr_t addr, void *buf, ram_addr_t len)
+{
+    device_access(addr, buf, len, false);
+}
+
+static void device_write(ram_addr_t addr, const void *buf, ram_addr_t len)
+{
+    device_access(addr, (uint8_t *)buf, len, true);
+}
+
+static bool device_may_map(ram_addr_t addr, ram_addr_t len)
+{
+    QEMU_LOCK_GUARD(&mem_enc.lock);
+    for (size_t page = addr >> PAGE_SHIFT;
+         page <= (addr + len - 1) >> PAGE_SHIFT; page++) {
+        if (mem_enc.view[page]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const RAMBlockView device_view = {
+    .read = device_read,
+    .write = device_write,
+    .is_direct = device_may_map,
+};
+
 void amd_mem_enc_set_key(unsigned asid,
                          const uint8_t bytes[AMD_MEM_ENC_KEY_SIZE])
 {
@@ -216,6 +303,7 @@ void amd_mem_enc_set_key(unsigned asid,
     expand_key(key->tweak, ~ldq_le_p(bytes + 8), ~ldq_le_p(bytes));
     key->used = true;
     qatomic_set(&amd_mem_enc_active, true);
+    MACHINE(mem_enc.x86ms)->ram->ram_block->view = &device_view;
 }
 
 void amd_mem_enc_drop_key(unsigned asid)
@@ -361,5 +449,6 @@ void amd_mem_enc_init(X86MachineState *x86ms)
     mem_enc.written_back = bitmap_new(MACHINE(x86ms)->smp.max_cpus);
     mem_enc.view = g_new0(uint16_t, MACHINE(x86ms)->ram_size >> PAGE_SHIFT);
     mem_enc.seal = g_new0(uint64_t, MACHINE(x86ms)->ram_size >> PAGE_SHIFT);
+    qemu_mutex_init(&mem_enc.lock);
     qemu_register_reset(amd_mem_enc_reset, NULL);
 }

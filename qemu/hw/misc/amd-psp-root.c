@@ -93,6 +93,16 @@ static void init_key(const RootKey *root, struct rsa_public_key *pub,
     }
 }
 
+static void hash(const void *body, size_t len,
+                 uint8_t digest[SHA384_DIGEST_SIZE])
+{
+    struct sha512_ctx sha;
+
+    sha384_init(&sha);
+    sha384_update(&sha, len, body);
+    sha384_digest(&sha, SHA384_DIGEST_SIZE, digest);
+}
+
 static void sign(const RootKey *root, const void *body, size_t len,
                  uint8_t sig[PSP_RSA_SIZE])
 {
@@ -100,13 +110,10 @@ static void sign(const RootKey *root, const void *body, size_t len,
     uint8_t digest[SHA384_DIGEST_SIZE];
     struct rsa_public_key pub;
     struct rsa_private_key key;
-    struct sha512_ctx sha;
     PspStream blinding;
     mpz_t s;
 
-    sha384_init(&sha);
-    sha384_update(&sha, len, body);
-    sha384_digest(&sha, sizeof(digest), digest);
+    hash(body, len, digest);
     psp_stream_init(&blinding, digest, sizeof(digest), "blinding", 0);
 
     init_key(root, &pub, &key);
@@ -184,14 +191,10 @@ static bool verify(const PspAmdCert *cert, const void *body, size_t len,
 {
     uint8_t digest[SHA384_DIGEST_SIZE];
     struct rsa_public_key pub;
-    struct sha512_ctx sha;
     mpz_t s;
     bool ok;
 
-    sha384_init(&sha);
-    sha384_update(&sha, len, body);
-    sha384_digest(&sha, sizeof(digest), digest);
-
+    hash(body, len, digest);
     rsa_public_key_init(&pub);
     mpz_init(s);
     mpz_import(pub.n, PSP_RSA_SIZE, -1, 1, 0, 0, cert->modulus);

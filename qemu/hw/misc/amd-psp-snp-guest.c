@@ -125,9 +125,6 @@ int snp_find_guest(AmdPspSnp *snp, uint64_t gctx, SnpGuest **guest)
     if (gctx % AMD_RMP_PAGE) {
         return INVALID_PARAM;
     }
-    if (!snp->initialized) {
-        return INVALID_PLATFORM_STATE;
-    }
     status = snp_page_state(snp, gctx, &entry, &state);
     if (status) {
         return status;
@@ -146,9 +143,6 @@ int snp_cmd_gctx_create(AmdPspSnp *snp, uint8_t *buf)
 
     if (pa % AMD_RMP_PAGE) {
         return INVALID_PARAM;
-    }
-    if (!snp->initialized) {
-        return INVALID_PLATFORM_STATE;
     }
     status = snp_page_state(snp, pa, &entry, &state);
     if (status) {

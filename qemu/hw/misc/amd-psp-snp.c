@@ -76,6 +76,9 @@ static PageState entry_state(uint64_t state)
 int snp_page_state(AmdPspSnp *snp, hwaddr pa, AmdRmpEntry **entry,
                    PageState *state)
 {
+    if (!snp->initialized) {
+        return INVALID_PLATFORM_STATE;
+    }
     if (in_rmp(snp, pa)) {
         return INVALID_PARAM;
     }
@@ -588,9 +591,6 @@ static int cmd_page_unsmash(AmdPspSnp *snp, uint8_t *buf)
     if (pa % AMD_RMP_2M_PAGE) {
         return INVALID_PARAM;
     }
-    if (!snp->initialized) {
-        return INVALID_PLATFORM_STATE;
-    }
     status = snp_page_state(snp, pa, &entry, &state);
     if (status) {
         return status;
@@ -748,10 +748,8 @@ void amd_psp_snp_end_legacy(AmdPspSnp *snp, int cmd, hwaddr addr)
     AmdRmpEntry *entry;
     PageState state;
 
-    if (!snp->initialized || !writes_buffer(cmd)) {
-        return;
-    }
-    if (snp_page_state(snp, addr, &entry, &state) == SUCCESS &&
+    if (writes_buffer(cmd) &&
+        snp_page_state(snp, addr, &entry, &state) == SUCCESS &&
         state == PAGE_FIRMWARE) {
         amd_rmp_set(entry, entry->state & ~RMP_IMMUTABLE, entry->perms);
         amd_flush_tlbs();

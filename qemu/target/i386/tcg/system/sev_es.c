@@ -201,7 +201,9 @@ void sev_es_save(CPUX86State *env, const struct vmcb_save_area *sa)
     save_type_b(env, &vmsa);
     save_type_c(env, &vmsa);
     amd_mem_enc_write(env->sev_vmsa, env->sev_asid, &vmsa, sizeof(vmsa));
-    amd_mem_enc_seal(env->sev_vmsa, &vmsa, sizeof(vmsa));
+    if (!(le64_to_cpu(vmsa.sev_features) & VMSA_SNP_ACTIVE)) {
+        amd_mem_enc_seal(env->sev_vmsa, &vmsa, sizeof(vmsa));
+    }
 }
 
 void sev_es_leave(CPUX86State *env, const struct vmsa *host)
@@ -245,8 +247,7 @@ void sev_es_check_exit(CPUX86State *env, uint64_t exit_code,
     }
     if (exit_code == SVM_EXIT_HLT || exit_code == SVM_EXIT_PAUSE) {
         /* Nobody else could. */
-        env->eip += env->insn_len;
-        do_end_instruction(env);
+        do_complete_instruction(env, 0);
     }
 }
 
@@ -256,8 +257,6 @@ void helper_vmgexit(CPUX86State *env)
         helper_vmmcall(env);
         return;
     }
-    cpu_restore_state(env_cpu(env), GETPC());
-    env->eip += env->insn_len;
-    do_end_instruction(env);
+    do_complete_instruction(env, GETPC());
     cpu_vmexit(env, SVM_EXIT_VMGEXIT, 0, 0);
 }

@@ -75,9 +75,7 @@ static bool tdx_act(CPUX86State *env, TdxAction action, TdxEvent *event,
     case TDX_DONE:
         return true;
     case TDX_EXIT_AFTER:
-        cpu_restore_state(env_cpu(env), ra);
-        env->eip += env->insn_len;
-        do_end_instruction(env);
+        do_complete_instruction(env, ra);
         tdx_exit(env, event, 0);
     case TDX_EXIT:
         tdx_exit(env, event, ra);

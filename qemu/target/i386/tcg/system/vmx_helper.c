@@ -473,19 +473,27 @@ void helper_vmwrite(CPUX86State *env, target_ulong encoding, target_ulong val)
 }
 
 /* Nothing that EPT or VPIDs have translated is ever cached. */
-void helper_invept(CPUX86State *env, target_ulong type, target_ulong addr)
+/* INVEPT and INVVPID, if the processor has them: two words are at @addr. */
+static void vmx_read_descriptor(CPUX86State *env, uint64_t cap,
+                                target_ulong addr, uint64_t *first,
+                                uint64_t *second, uintptr_t ra)
 {
-    uintptr_t ra = GETPC();
-    uint64_t caps = vmx_ept_vpid_caps(env);
-    uint64_t eptp, reserved;
-
     vmx_check_mode(env, ra);
-    if (!(caps & MSR_VMX_EPT_INVEPT)) {
+    if (!(vmx_ept_vpid_caps(env) & cap)) {
         raise_exception_ra(env, EXCP06_ILLOP, ra);
     }
     vmx_check_root(env, ra);
-    eptp = cpu_ldq_data_ra(env, addr, ra);
-    reserved = cpu_ldq_data_ra(env, addr + 8, ra);
+    *first = cpu_ldq_data_ra(env, addr, ra);
+    *second = cpu_ldq_data_ra(env, addr + 8, ra);
+}
+
+void helper_invept(CPUX86State *env, target_ulong type, target_ulong addr)
+{
+    uint64_t caps = vmx_ept_vpid_caps(env);
+    uint64_t eptp, reserved;
+
+    vmx_read_descriptor(env, MSR_VMX_EPT_INVEPT, addr, &eptp, &reserved,
+                        GETPC());
     if ((type != 1 && type != 2) || reserved ||
         (type == 1 && (!(caps & MSR_VMX_EPT_INVEPT_SINGLE_CONTEXT) ||
                        eptp >> x86_phys_addr_bits(env))) ||
@@ -498,17 +506,11 @@ void helper_invept(CPUX86State *env, target_ulong type, target_ulong addr)
 
 void helper_invvpid(CPUX86State *env, target_ulong type, target_ulong addr)
 {
-    uintptr_t ra = GETPC();
     uint64_t caps = vmx_ept_vpid_caps(env);
     uint64_t vpid, linear;
 
-    vmx_check_mode(env, ra);
-    if (!(caps & MSR_VMX_EPT_INVVPID)) {
-        raise_exception_ra(env, EXCP06_ILLOP, ra);
-    }
-    vmx_check_root(env, ra);
-    vpid = cpu_ldq_data_ra(env, addr, ra);
-    linear = cpu_ldq_data_ra(env, addr + 8, ra);
+    vmx_read_descriptor(env, MSR_VMX_EPT_INVVPID, addr, &vpid, &linear,
+                        GETPC());
     if (type > 3 || !(caps & (MSR_VMX_EPT_INVVPID_SINGLE_ADDR << type)) ||
         vpid >> 16 || (!vpid && type != 2) ||
         (type == 0 && !x86_is_canonical(env, linear))) {

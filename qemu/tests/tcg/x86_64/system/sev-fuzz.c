@@ -10,6 +10,7 @@
  * by -append: seed=N steps=N trace=1.
  */
 #include "sev-fuzz.h"
+#include "ap.h"
 
 /*
  * Memory of guests, 4 MiB each, of which the second 2 MiB are one page.  Those
@@ -1389,7 +1390,7 @@ int main(void)
     }
     configure();
     if (cpus > 1) {
-        start_ap();
+        boot_ap(stacks[1] + STACK_SIZE);
     }
     /* On the stack that exceptions take the CPU from */
     asm volatile("lea 65536(%0), %%rsp\n call *%1"

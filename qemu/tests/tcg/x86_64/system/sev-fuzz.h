@@ -21,7 +21,6 @@
 #define NR_CPUS         2
 #define STACK_SIZE      65536
 
-#define SIPI_PAGE       0x8000ul
 #define APIC            0xfee00000ul
 #define IOMMU           0xfed80000ul
 #define FW_CFG          0x510
@@ -63,27 +62,6 @@ asm(".pushsection .text\n"
     "1: mov $6, %al\n  mov $0xcf9, %edx\n  out %al, %dx\n"
     "  jmp 1b\n"
 
-    /* The other CPU starts in a copy of this one, at SIPI_PAGE. */
-    ".code16\n"
-    "ap_start:\n"
-    "  cli\n"
-    "  lgdtl %cs:(ap_gdtr - ap_start)\n"
-    "  mov $0x20, %eax\n  mov %eax, %cr4\n"
-    "  mov %cs:(ap_cr3 - ap_start), %eax\n  mov %eax, %cr3\n"
-    "  mov $0xc0000080, %ecx\n  rdmsr\n  bts $8, %eax\n  wrmsr\n"
-    "  mov $0x80010011, %eax\n  mov %eax, %cr0\n"
-    "  ljmpl $8, $ap_64\n"
-    ".balign 8\n"
-    "ap_gdt: .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff\n"
-    "ap_gdtr: .short 23\n .long ap_gdt\n"
-    "ap_cr3: .long 0\n"
-    "ap_end:\n"
-    ".code64\n"
-    "ap_64:\n"
-    "  mov $0x10, %eax\n  mov %eax, %ds\n  mov %eax, %es\n  mov %eax, %ss\n"
-    "  lea stacks+2*65536(%rip), %rsp\n"
-    "  call ap_main\n"
-
     /* RDI: VMCB, RSI: where the host's state is saved */
     "run_guest:\n"
     "  push %rbx\n  push %rbp\n  push %r12\n  push %r13\n"
@@ -94,7 +72,7 @@ asm(".pushsection .text\n"
     "  pop %rbp\n  pop %rbx\n"
     "  stgi\n  ret\n"
     ".popsection\n");
-extern char trap_stubs[], ignore_interrupt[], ap_start[], ap_end[], ap_cr3[];
+extern char trap_stubs[], ignore_interrupt[];
 void run_guest(uint64_t vmcb, uint64_t hsave);
 
 /*
@@ -266,19 +244,6 @@ static void mask_pic(void)
 {
     outb(0x21, 0xff);
     outb(0xa1, 0xff);
-}
-
-static void start_ap(void)
-{
-    MEM32(ap_cr3) = read_cr3();
-    for (int i = 0; i < ap_end - ap_start; i++) {
-        MEM8(SIPI_PAGE + i) = ap_start[i];
-    }
-    MEM32(APIC + 0x300) = 0xc4500;
-    for (int i = 0; i < 100000; i++) {
-        asm volatile("pause");
-    }
-    MEM32(APIC + 0x300) = 0xc4600 | SIPI_PAGE >> 12;
 }
 
 /*

@@ -5,6 +5,7 @@
  * Options of QEMU: as for snp.c, and -smp 2 and snp-2m-erratum=on for the CPU.
  */
 #include "snp.h"
+#include "ap.h"
 #include "snp-smp.h"
 
 #define VMCB            R3                      /* aligned to 2 MiB */
@@ -12,11 +13,11 @@
 #define HSAVE           (R3 + 0x2000)
 #define SHARED          (R1 + 0x3000)           /* both CPUs access it */
 
-#define SIPI_PAGE       0x8000ul
 #define APIC            0xfee00000ul
 
 struct mailbox mailbox;
 static struct mailbox *const ap = &mailbox;
+static uint8_t ap_stack[4096] __attribute__((aligned(16)));
 
 #define AP_TRY(insn, ...)                                       \
     asm volatile("xor %%r14d, %%r14d\n lea 9f(%%rip), %%r15\n"  \
@@ -76,21 +77,14 @@ static void wait(void)
 
 static void start_ap(void)
 {
-    uint64_t handler = (uint64_t)ap_handler_14, cr3;
+    uint64_t handler = (uint64_t)ap_handler_14;
 
     ap_idt[14].low = handler;
     ap_idt[14].sel = 8;
     ap_idt[14].type = 0x8e00;
     ap_idt[14].mid = handler >> 16;
-    asm("mov %%cr3, %0" : "=r" (cr3));
-    MEM32(ap_low_cr3) = cr3;
-    for (int i = 0; i < ap_end - ap_start; i++) {
-        ((char *)SIPI_PAGE)[i] = ap_start[i];
-    }
     MEM32(APIC + 0xf0) = 0x1ff;
-    MEM32(APIC + 0x300) = 0xc4500;
-    wait();
-    MEM32(APIC + 0x300) = 0xc4600 | SIPI_PAGE >> 12;
+    boot_ap(ap_stack + sizeof(ap_stack));
     while (!MEM64(&ap->ready)) {
         wait();
     }

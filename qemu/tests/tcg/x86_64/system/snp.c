@@ -6,6 +6,7 @@
  * it with
  *   -M q35 -m 1G -cpu EPYC-Milan,+svm,+sev,+sev-es,+sev-snp,+rmpread,
  *   phys-bits=52 -device amd-psp,addr=4 -device amd-iommu
+ *   -device edu,addr=5,dma_mask=0xffffffff
  */
 #include "snp.h"
 
@@ -228,11 +229,95 @@ static void test_enable(void)
     expect("fixed MTRR, enabled", last_fault(), GP);
 }
 
+/* DMA: a device behind the IOMMU copies between memory and its buffer. */
+
+#define EDU_SLOT        5
+#define EDU_BAR         0xfe100000ul
+#define EDU_BUFFER      0x40000ul
+#define DEVICE_TABLE    (TABLES + 64 * 1024)
+#define DMA_LEN         64
+
+static void dma(uint64_t from, uint64_t to, bool to_memory)
+{
+    MEM64(EDU_BAR + 0x80) = from;
+    MEM64(EDU_BAR + 0x88) = to;
+    MEM64(EDU_BAR + 0x90) = DMA_LEN;
+    MEM64(EDU_BAR + 0x98) = 1 | to_memory << 1;
+    while (MEM64(EDU_BAR + 0x98) & 1) {
+        asm volatile("pause");
+    }
+}
+
+/* A device copies from one page to another. */
+static void dma_copy(uint64_t from, uint64_t to)
+{
+    dma(from, EDU_BUFFER, false);
+    dma(EDU_BUFFER, to, true);
+}
+
+static bool is_same(uint64_t a, uint64_t b)
+{
+    for (int i = 0; i < DMA_LEN; i += 8) {
+        if (MEM64(a + i) != MEM64(b + i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* No device is translated: all entries of its table are 0. */
+static void setup_dma(void)
+{
+    for (int i = 0; i < 8192; i += 8) {
+        MEM64(DEVICE_TABLE + i) = 0;
+    }
+    MEM64(IOMMU) = DEVICE_TABLE | 1;
+    pci_write(EDU_SLOT, 0x10, EDU_BAR);
+    pci_write(EDU_SLOT, 0x04, 6);
+}
+
 #define STATUS_PAGE     (R2 + 0x1000)
 #define GCTX            (R2 + 0x2000)
 #define GCTX2           (R2 + 0x3000)
 #define GUEST           (R2 + 0x4000)
 #define POLICY          0x30000ul
+#define PATTERN         (R3 + 0x6000)
+#define COPY            (R3 + 0x7000)
+
+/* With pages of each kind, GUEST's and the one behind it encrypted */
+static void test_dma(void)
+{
+    static const struct {
+        const char *what;
+        uint64_t pa;
+        bool may_write;
+    } writes[] = {
+        { "DMA to a page of ours", R3 + 0x8000, true },
+        { "DMA to a context", GCTX, false },
+        { "DMA to a page of the firmware's", GCTX2, false },
+        { "DMA to a guest", GUEST, false },
+        { "DMA to a page of ours again", R3 + 0x8000, true },
+    };
+    struct rmp_state none = { };
+
+    for (int i = 0; i < DMA_LEN; i += 8) {
+        MEM64(PATTERN + i) = 0x0123456789abcdef * (i + 1);
+    }
+    for (int i = 0; i < ARRAY_SIZE(writes); i++) {
+        dma_copy(PATTERN, writes[i].pa);
+        expect(writes[i].what, is_same(writes[i].pa, PATTERN),
+               writes[i].may_write);
+    }
+    dma_copy(PATTERN, rdmsr(MSR_RMP_BASE));
+    expect("DMA to the RMP", is_same(rdmsr(MSR_RMP_BASE), PATTERN), 0);
+
+    /* What devices see is what the host sees, whoever is first to look. */
+    dma_copy(GUEST + 0x1000, COPY);
+    expect("DMA from a guest: ciphertext", is_same(COPY, GUEST + 0x1000), 1);
+    expect("give it back", rmpupdate(GUEST + 0x2000, &none), 0);
+    dma_copy(PATTERN, GUEST + 0x2000);
+    expect("DMA to what was a guest's", is_same(GUEST + 0x2000, PATTERN), 1);
+}
 
 static void test_init(void)
 {
@@ -311,6 +396,9 @@ static void test_launch(void)
     make(GUEST + 0x1000, 0x6000, 0, 1, 2);
     MEM32(SMALL + R3) = 0;
     expect("update, secrets", launch_update(GCTX, 5 << 1, GUEST + 0x1000), 0);
+    make(GUEST + 0x2000, 0x7000, 0, 1, 2);
+    expect("update, secrets", launch_update(GCTX, 5 << 1, GUEST + 0x2000), 0);
+    test_dma();
 
     expect("decrypt to a page of ours", psp3(0xb0, GCTX, GUEST, R3), 0x1a);
     expect("decrypt", psp3(0xb0, GCTX, GUEST, GCTX2), 0);
@@ -367,6 +455,7 @@ static void test_shutdown(void)
 int main(void)
 {
     setup();
+    setup_dma();
     test_disabled();
     test_enable();
     test_updates();

@@ -2,15 +2,8 @@
 /*
  * AMD Secure Nested Paging: what its tests share
  */
-#include <stdbool.h>
-#include <stdint.h>
-#include <minilib.h>
+#include "check.h"
 
-/* Each access to memory or a device is to be made, by one instruction. */
-#define MEM32(at)       (*(volatile uint32_t *)(at)) /* see above */
-#define MEM64(at)       (*(volatile uint64_t *)(at)) /* see above */
-
-#define ARRAY_SIZE(a)   (sizeof(a) / sizeof((a)[0]))
 #define KB              1024ul
 #define MB              (1024 * KB)
 
@@ -77,23 +70,6 @@ static void set_handler(int vector, char *handler)
     fault.error = seen_error;                                           \
     fault.cr2 = seen_cr2;                                               \
 } while (0)
-
-static int failed, passed;
-
-static void check(bool ok, const char *what, uint64_t got, uint64_t expected)
-{
-    if (ok) {
-        passed++;
-    } else {
-        failed++;
-        ml_printf("FAIL: %s: got %lx, expected %lx\n", what, got, expected);
-    }
-}
-
-static void expect(const char *what, uint64_t got, uint64_t expected)
-{
-    check(got == expected, what, got, expected);
-}
 
 /* A fault as one number: vector, and the error code above it */
 #define NO_FAULT        0
@@ -206,9 +182,9 @@ static void outl(uint16_t port, uint32_t val)
 #define PSP_BAR         0xfe000000ul
 #define IOMMU           0xfed80000ul
 
-static void pci_write(int reg, uint32_t val)
+static void pci_write(int slot, int reg, uint32_t val)
 {
-    outl(0xcf8, 0x80000000u | PSP_SLOT << 11 | reg);
+    outl(0xcf8, 0x80000000u | slot << 11 | reg);
     outl(0xcfc, val);
 }
 
@@ -270,12 +246,6 @@ static void setup(void)
     asm volatile("mov %%cr0, %0" : "=r" (cr0));
     asm volatile("mov %0, %%cr0" :: "r" (cr0 | 1 << 16));
     map_small();
-    pci_write(0x18, PSP_BAR);
-    pci_write(0x04, 2);
-}
-
-static int result(void)
-{
-    ml_printf("%d passed, %d failed\n", passed, failed);
-    return failed ? 1 : 0;
+    pci_write(PSP_SLOT, 0x18, PSP_BAR);
+    pci_write(PSP_SLOT, 0x04, 2);
 }

@@ -6,10 +6,9 @@
  * with the options in tdx.h and -smp 2,sockets=2.
  */
 #include "tdx-td-code.h"
-#include "tdx-smp.h"
+#include "ap.h"
 
 #define TD              0
-#define SIPI_PAGE       0x8000ul
 #define APIC            0xfee00000ul
 #define IPI_VECTOR      0x50
 #define EXIT_INTERRUPT  1ul
@@ -31,6 +30,7 @@ static struct {
 } ap;
 enum { GO_CALL = 1, GO_ROUNDS = 2 };
 static uint32_t ap_vmxon_region[1024] __attribute__((aligned(4096)));
+static uint8_t ap_stack[4096] __attribute__((aligned(16)));
 
 /*
  * Both CPUs add and remove pages of one TD at the same time.  A leaf may be
@@ -91,19 +91,8 @@ void ap_main(void)
 
 static void start_ap(void)
 {
-    uint64_t cr3;
-
-    asm("mov %%cr3, %0" : "=r" (cr3));
-    ap_cr3 = cr3;
-    for (int i = 0; i < ap_end - ap_start; i++) {
-        ((char *)SIPI_PAGE)[i] = ap_start[i];
-    }
     MEM32(APIC + 0xf0) = 0x1ff;
-    MEM32(APIC + 0x300) = 0xc4500;
-    for (int i = 0; i < 1000; i++) {
-        asm volatile("pause");
-    }
-    MEM32(APIC + 0x300) = 0xc4600 | SIPI_PAGE >> 12;
+    boot_ap(ap_stack + sizeof(ap_stack));
     while (!READ(ap.ready)) {
         asm volatile("pause");
     }

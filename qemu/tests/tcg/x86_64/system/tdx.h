@@ -5,16 +5,9 @@
  * They are the host, and run on
  *   -M q35 -m 2G -cpu Icelake-Server,+vmx,+tdx,phys-bits=52
  */
-#include <stdbool.h>
-#include <stdint.h>
-#include <minilib.h>
+#include "check.h"
 #include "traps.h"
 
-/* Each access to memory or a device is to be made, by one instruction. */
-#define MEM32(at)       (*(volatile uint32_t *)(at)) /* see above */
-#define MEM64(at)       (*(volatile uint64_t *)(at)) /* see above */
-
-#define ARRAY_SIZE(a)   (sizeof(a) / sizeof((a)[0]))
 #define MB              (1024 * 1024ul)
 #define GB              (1024 * MB)
 #define PAGE            4096ul
@@ -101,31 +94,6 @@ enum {
     OP_MAX_VCPUS = 68, OP_CPUID = 69, OP_TSC = 70, OP_NUM_L2_VMS = 71,
     OP_TDR = 128, OP_SEPT_TREE = 146, OP_TD_EPOCH = 169, OP_KOT = 186,
 };
-
-/* Checks */
-
-static int passed, failed;
-
-static void check(bool ok, const char *what, uint64_t got, uint64_t expected)
-{
-    if (ok) {
-        passed++;
-    } else {
-        failed++;
-        ml_printf("FAIL: %s: got %lx, expected %lx\n", what, got, expected);
-    }
-}
-
-static void expect(const char *what, uint64_t got, uint64_t expected)
-{
-    check(got == expected, what, got, expected);
-}
-
-static int result(void)
-{
-    ml_printf("%d passed, %d failed\n", passed, failed);
-    return failed || failures ? 1 : 0;
-}
 
 /* SEAMCALL: registers are by their number. */
 

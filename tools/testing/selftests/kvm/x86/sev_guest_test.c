@@ -47,6 +47,7 @@
 #define NR_BENCH_BOOTS		3
 
 #define STRESS			"mem_encrypt_stress.ko"
+#define HYPERCALLS		"kvm_hypercall_test.ko"
 
 static bool defective, bench, real, es, snp, quick;
 
@@ -65,8 +66,9 @@ static struct linux_guest_options options = {
 	.own = own_options,
 	.nr_own = ARRAY_SIZE(own_options),
 	.has_symbols = true,
-	.max_modules = 1,
-	.module_help = STRESS ", which stresses private and shared memory",
+	.max_modules = 2,
+	.module_help = STRESS ", which stresses private and shared memory, or " HYPERCALLS
+		       ", KUnit's suite of hypercalls",
 	.seconds = 110,
 };
 
@@ -76,7 +78,7 @@ struct scenario {
 	const char *cmdline;	/* what is behind "--" are the steps of guest_init */
 	int nr_kernels;
 	bool quick;		/* by -q too */
-	bool stress;		/* needs the module */
+	const char *module;	/* that it needs */
 	bool drop;
 	bool host_stress;
 	bool busy;
@@ -107,7 +109,7 @@ static const struct scenario scenarios[] = {
 		.nr_vcpus = 2,
 		.cmdline = "-- " STRESS ",conversions=1 offline online unload",
 		.nr_kernels = 1,
-		.stress = true,
+		.module = STRESS,
 		.snp = true,
 		.no_coco_exits = true,
 		.says = "mem_encrypt_stress: stopped after",
@@ -128,6 +130,12 @@ static const struct scenario scenarios[] = {
 		.dies = true,
 		.says = "Kernel panic - not syncing: Attempted to kill init!",
 	}, {
+		.name = "hypercalls",
+		.nr_vcpus = 2,
+		.cmdline = "-- " HYPERCALLS,
+		.nr_kernels = 1,
+		.module = HYPERCALLS,
+	}, {
 		.name = "Intel in CPUID",
 		.nr_vcpus = 1,
 		.cmdline = "--",
@@ -142,7 +150,7 @@ static const struct scenario scenarios[] = {
 		.cmdline = "swiotlb=force " LINUX_GUEST_DISK_CMDLINE
 			   "-- " STRESS " disk offline online pressure disk unload disk",
 		.nr_kernels = 1,
-		.stress = true,
+		.module = STRESS,
 		.says = "mem_encrypt_stress: stopped after",
 	}, {
 		/* See guest_migration_ready_test.c for nox2apic. */
@@ -162,8 +170,6 @@ static const struct scenario scenarios[] = {
 		.cmdline = "-- offline online hibernate",
 		.nr_kernels = 1,
 		.nr_cleared = 1,
-		/* It resets when it has suspended its console, nobody knows yet why. */
-		.no_snp = true,
 	}, {
 		/* The low memory that the library makes ends within a page as well. */
 		.name = "memory that does not end with a page",
@@ -191,6 +197,14 @@ static const struct scenario scenarios[] = {
 		.nr_kernels = 1,
 		.busy = true,
 	}, {
+		.name = "a busy host, KVM_EXIT_HYPERCALL",
+		.nr_vcpus = 1,
+		.cmdline = "--",
+		.nr_kernels = 1,
+		.snp = true,
+		.no_coco_exits = true,
+		.busy = true,
+	}, {
 		.name = "a host that is always busy",
 		.nr_vcpus = 1,
 		.cmdline = "--",
@@ -207,7 +221,7 @@ static const struct scenario scenarios[] = {
 		.nr_vcpus = 1,
 		.cmdline = "-- " STRESS ",conversions=1 wait unload",
 		.nr_kernels = 1,
-		.stress = true,
+		.module = STRESS,
 		.drop = true,
 		.says = "mem_encrypt_stress: stopped after",
 	}, {
@@ -215,7 +229,7 @@ static const struct scenario scenarios[] = {
 		.nr_vcpus = 2,
 		.cmdline = "-- " STRESS ",conversions=1 wait unload",
 		.nr_kernels = 1,
-		.stress = true,
+		.module = STRESS,
 		.host_stress = true,
 		.says = "mem_encrypt_stress: stopped after",
 	},
@@ -418,6 +432,33 @@ static bool watch_request(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u6
 	return true;
 }
 
+/* An answer that there is not: KVM_RUN must fail, and the exit be as it was. */
+static void answer_wrongly(struct watch *watch, struct kvm_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	struct kvm_coco_map_gpa_range *map = (void *)run->padding, asked = *map;
+	u64 gpa = run->hypercall.args[0], npages = run->hypercall.args[1];
+	bool same;
+	int r;
+
+	if (run->exit_reason == KVM_EXIT_HYPERCALL)
+		run->hypercall.ret = EPERM;
+	else
+		map->ret = EPERM;
+	r = __vcpu_run(vcpu);
+	if (run->exit_reason == KVM_EXIT_HYPERCALL)
+		/* Not 0 this time, in case that nobody has looked at the error. */
+		same = run->hypercall.args[0] == gpa && run->hypercall.args[1] == npages &&
+		       run->hypercall.ret == EINVAL;
+	else
+		same = run->exit_reason == KVM_EXIT_COCO_MAP_GPA_RANGE &&
+		       !memcmp(map, &asked, sizeof(asked));
+	about("%s", watch->scenario->name);
+	expect(r == -1 && errno == EINVAL && same,
+	       "a wrong answer: KVM_RUN returned %d, errno %d, %s exit", r, errno,
+	       same ? "the same" : "another");
+}
+
 /*
  * What an SEV-ES guest sees that KVM cannot have repeat the hypercall: -EAGAIN, or
  * EAGAIN as a VMM answers it, which KVM may pass on as it is.
@@ -427,7 +468,13 @@ static void answer_busy(struct watch *watch, struct kvm_vcpu *vcpu)
 	struct kvm_coco_map_gpa_range *map = (void *)vcpu->run->padding;
 	struct kvm_regs regs;
 
+	if (!watch->scenario->always_busy && !(watch->nr_busy % NR_BUSY))
+		answer_wrongly(watch, vcpu);
 	watch->nr_busy++;
+	if (vcpu->run->exit_reason == KVM_EXIT_HYPERCALL) {
+		vcpu->run->hypercall.ret = EAGAIN;
+		return;
+	}
 	if (es) {
 		map->ret = EAGAIN;
 		map->done = 0;
@@ -450,7 +497,9 @@ static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	this_vcpu = vcpu;
 	if (vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT)
 		return watch_fault(watch, vcpu);
-	if (watch->scenario->busy && vcpu->run->exit_reason == KVM_EXIT_COCO_MAP_GPA_RANGE &&
+	if (watch->scenario->busy &&
+	    (vcpu->run->exit_reason == KVM_EXIT_COCO_MAP_GPA_RANGE ||
+	     vcpu->run->exit_reason == KVM_EXIT_HYPERCALL) &&
 	    (watch->scenario->always_busy ||
 	     watch->nr_busy < NR_BUSY * (sev->nr_requests + 1))) {
 		answer_busy(watch, vcpu);
@@ -525,6 +574,21 @@ static unsigned long vm_type(void)
 	return es ? KVM_X86_SEV_ES_VM : real ? KVM_X86_SEV_VM : KVM_X86_DEFAULT_VM;
 }
 
+/* Where this module is, as -m says, or NULL. */
+static const char *module_path(const char *name)
+{
+	const char *path, *slash;
+	int i;
+
+	for (i = 0; i < options.nr_modules; i++) {
+		path = options.modules[i];
+		slash = strrchr(path, '/');
+		if (!strcmp(slash ? slash + 1 : path, name))
+			return path;
+	}
+	return NULL;
+}
+
 static void create_guest(struct watch *watch, const struct scenario *scenario)
 {
 	struct linux_guest_file files[3];
@@ -540,7 +604,7 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 		.snp_host_data = { 0xfedcba9876543210, 1, ~0ull, 0x0123456789abcdef },
 	};
 	struct linux_guest_disk *disk;
-	char init[PATH_MAX], cmdline[512];
+	char init[PATH_MAX], cmdline[512], module[128];
 
 	if (snp) {
 		snprintf(cmdline, sizeof(cmdline), SNP_GUEST_CMDLINE "%s page_tables=0x%lx",
@@ -553,9 +617,11 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 	if (scenario->nr_kernels > 1)
 		files[params.nr_files++] =
 			(struct linux_guest_file){ "kernel", options.kernel, .mode = 0644 };
-	if (scenario->stress)
+	if (scenario->module) {
+		snprintf(module, sizeof(module), "modules/%s", scenario->module);
 		files[params.nr_files++] = (struct linux_guest_file){
-			"modules/" STRESS, options.modules[0], .mode = 0644 };
+			module, module_path(scenario->module), .mode = 0644 };
+	}
 
 	watch->sev = linux_guest_sev_create(&params);
 	watch->sev->private = watch;
@@ -590,8 +656,19 @@ static void check_report(struct linux_guest *guest)
 	expect(linux_guest_count(guest, line) == 1, "not one line '%s'", line);
 }
 
+/* A hypercall without its arguments would have another result. */
+static void check_hypercalls(struct linux_guest *guest)
+{
+	struct linux_guest_ktap ktap = linux_guest_ktap(guest, "kvm_hypercall");
+
+	expect(ktap.status == LINUX_GUEST_KTAP_PASSED && ktap.nr_passed && !ktap.nr_skipped,
+	       "suite kvm_hypercall: status %d, %d passed, %d failed, %d skipped", ktap.status,
+	       ktap.nr_passed, ktap.nr_failed, ktap.nr_skipped);
+}
+
 static bool boot(const struct scenario *scenario)
 {
+	bool is_stress = scenario->module && !strcmp(scenario->module, STRESS);
 	struct watch _watch = { .scenario = scenario }, *watch = &_watch;
 	struct linux_guest_sev *sev;
 	struct linux_guest *guest;
@@ -638,8 +715,10 @@ static bool boot(const struct scenario *scenario)
 	expect(!scenario->intel || linux_guest_find(guest, "CPU0: Intel"), "the CPU isn't Intel");
 	expect(!scenario->says ||
 	       (linux_guest_count(guest, scenario->says) == 1 &&
-		(!scenario->stress || linux_guest_find(guest, " rounds, 0 errors"))),
+		(!is_stress || linux_guest_find(guest, " rounds, 0 errors"))),
 	       "not one line '%s'", scenario->says);
+	if (scenario->module && !is_stress)
+		check_hypercalls(guest);
 
 	expect(watch->nr_early || scenario->always_busy,
 	       "no request before alternatives were applied");
@@ -771,8 +850,9 @@ int main(int argc, char *argv[])
 		if (!is_wanted(&scenarios[i]))
 			continue;
 		nr_tests--;
-		if (scenarios[i].stress && !options.nr_modules)
-			ksft_test_result_skip("%s: no module\n", scenarios[i].name);
+		if (scenarios[i].module && !module_path(scenarios[i].module))
+			ksft_test_result_skip("%s: no %s\n", scenarios[i].name,
+					      scenarios[i].module);
 		else
 			ksft_test_result(boot(&scenarios[i]), "%s\n", scenarios[i].name);
 	}

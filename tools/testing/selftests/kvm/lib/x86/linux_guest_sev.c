@@ -215,6 +215,7 @@ static void take_hypercall(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu)
 	int err;
 
 	TEST_ASSERT_EQ(vcpu->run->hypercall.nr, KVM_HC_MAP_GPA_RANGE);
+	TEST_ASSERT_EQ(vcpu->run->hypercall.flags, KVM_EXIT_HYPERCALL_LONG_MODE);
 	err = take_request(sev, vcpu, args[0], args[1] * SZ_4K,
 			   args[2] & KVM_MAP_GPA_RANGE_ENCRYPTED);
 	vcpu->run->hypercall.ret = err ? EINVAL : 0;
