@@ -70,6 +70,6 @@ class Pair(unittest.TestCase):
                      for side in (0, 1)]
             self.assertFalse(line.exists())
         for side in (0, 1):
-            self.assertIn(f"amd-psp,seed=host-{side}", words[side])
+            self.assertIn(f"amd-psp,seed=host-{side},api-minor={55 - side}", words[side])
             self.assertNotIn("amd-psp", words[side])
             self.assertTrue(any(f"mem-path={line}," in word for word in words[side]))
