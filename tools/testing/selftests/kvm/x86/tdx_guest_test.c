@@ -66,10 +66,11 @@ struct scenario {
 
 static const struct scenario scenarios[] = {
 	{
-		.name = "1 vCPU",
+		.name = "1 vCPU, quotes",
 		.nr_vcpus = 1,
-		.cmdline = "--",
+		.cmdline = "-- quote quote",
 		.quick = true,
+		.nr_quotes = 2,
 	}, {
 		.name = "2 vCPUs",
 		.nr_vcpus = 2,
@@ -87,11 +88,6 @@ static const struct scenario scenarios[] = {
 			   "-- " STRESS " disk offline online pressure disk unload disk",
 		.stress = true,
 		.says = "mem_encrypt_stress: stopped after",
-	}, {
-		.name = "quotes",
-		.nr_vcpus = 1,
-		.cmdline = "-- quote quote",
-		.nr_quotes = 2,
 	}, {
 		.name = "panic",
 		.nr_vcpus = 2,
