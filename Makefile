@@ -17,6 +17,8 @@ KCONFIG   ?=
 SEED      ?=
 # Of make soak: how long.
 SECONDS   ?=
+# Of make vmm: which of its cases.
+CASES     ?=
 
 ifneq ($(filter-out linux,$(SERIES)),)
 ifneq ($(filter-out compose refresh,$(or $(MAKECMDGOALS),kselftest)),)
@@ -50,7 +52,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint apply
-TARGETS := kselftest check check-full full fuzz soak kicks pinning erratum mitigations cfi transport firmware shared-ranges qemu emulator-tests compose topics mirror bases refresh build image base-build base-image base-tree \
+TARGETS := kselftest check check-full full fuzz soak kicks pinning erratum mitigations cfi transport firmware vmm shared-ranges qemu emulator-tests compose topics mirror bases refresh build image base-build base-image base-tree \
            debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
@@ -120,6 +122,9 @@ transport: build ## without the new exits, TDVMCALLs exit as with the transport 
 
 firmware: build ## the kernel and OVMF negotiate live migration, over two boots
 	@python3 -m tests.firmware.check $(O)
+
+vmm: image ## our QEMU as a VMM with KVM, in the machines: it serves the exits (CASES=sev snp ...)
+	@python3 -m tests.vmm.check $(O) $(CASES)
 
 uapi: compose ## the header for VMMs alone, as C and C++, for 32 and 64 bits
 	@tests/uapi/uapi.sh $(TREE)
