@@ -123,7 +123,7 @@ transport: build ## without the new exits, TDVMCALLs exit as with the transport 
 firmware: build ## the kernel and OVMF negotiate live migration, over two boots
 	@python3 -m tests.firmware.check $(O)
 
-vmm: image ## our QEMU as a VMM with KVM, in the machines: it serves the exits (CASES=sev snp ...)
+vmm: image ## our QEMU as a VMM with KVM, in the machine: it serves the exits (CASES="sev sev-es snp": by OVMF)
 	@python3 -m tests.vmm.check $(O) $(CASES)
 
 uapi: compose ## the header for VMMs alone, as C and C++, for 32 and 64 bits
