@@ -17,6 +17,8 @@ KCONFIG   ?=
 SEED      ?=
 # Of make soak: how long.
 SECONDS   ?=
+# Of make vmm: which of its cases.
+CASES     ?=
 
 ifneq ($(filter-out linux,$(SERIES)),)
 ifneq ($(filter-out compose refresh,$(or $(MAKECMDGOALS),kselftest)),)
@@ -49,8 +51,8 @@ export EMULATOR := $(O)/qemu/qemu-system-x86_64
 MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
-FREE    := help deps checkers lint
-TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults pinning erratum mitigations cfi firmware shared-ranges qemu emulator-tests compose topics mirror bases refresh apply build image base-build base-image base-tree \
+FREE    := help deps checkers lint apply
+TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults pinning erratum mitigations cfi firmware vmm shared-ranges qemu emulator-tests compose topics mirror bases refresh build image base-build base-image base-tree \
            debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
@@ -71,6 +73,9 @@ checkers: deps
 
 lint: deps ## shellcheck, pyflakes, mypy, one SPDX line in every file
 	@tests/lint/check.sh
+
+apply: deps ## the series on a tree of yours: KDIR=~/linux (TOPIC=: that and what it needs)
+	@python3 -m scripts.series.apply "$(KDIR)" "$(TOPIC)"
 
 ifndef KVM_COCO_LOCKED
 $(TARGETS):
@@ -119,6 +124,9 @@ erratum: build ## without SNP-safe pages, a host with the SNP erratum dies
 firmware: build ## the kernel and OVMF negotiate live migration, over two boots
 	@python3 -m tests.firmware.check $(O)
 
+vmm: image ## our QEMU as a VMM with KVM, in the machine: it serves the exits (CASES="sev sev-es snp": by OVMF)
+	@python3 -m tests.vmm.check $(O) $(CASES)
+
 uapi: compose ## the header for VMMs alone, as C and C++, for 32 and 64 bits
 	@tests/uapi/uapi.sh $(TREE)
 
@@ -147,9 +155,6 @@ bases: deps ## compose the series on every base that can be had now (half an hou
 
 refresh: deps ## commits in build/linux-7.3 back to patches/ and mirror files (BASE=7.2: to patches/v7.2/)
 	@python3 -m scripts.series.refresh $(O)
-
-apply: deps ## the series on a tree of yours: KDIR=~/linux (TOPIC=: that and what it needs)
-	@python3 -m scripts.series.apply "$(KDIR)" "$(TOPIC)"
 
 build: compose qemu ## kernel, modules and selftests of the series
 	@scripts/build/build.sh $(TREE) $(O) $(CONFIG)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # qemu.sh TREE OUT: OUT/qemu-system-x86_64, the emulator, and OUT/amd-psp-test, a test of it.
 #
-# Built with what engines amd and tdx need, and no more, or taken from the cache: the key
+# Built with what engines amd and tdx and make vmm need, and no more, or taken from the cache: the key
 # is all that decides about it.  A tree with uncommitted changes has none.
 set -eu
 
@@ -38,7 +38,9 @@ fi
 
 tools=$(cd "$root" && python3 -m scripts.build.meson)
 export PYTHONPATH="$tools/lib/python3/dist-packages"
-export CCACHE_DIR="$home/ccache" CCACHE_BASEDIR="$out" CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=4G
+# Relative to the folder of tree and objects, so that another checkout has the same paths.
+CCACHE_BASEDIR=$(dirname "$out")
+export CCACHE_DIR="$home/ccache" CCACHE_BASEDIR CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=4G
 work=$out/objects
 mkdir -p "$work" "$out/log"
 progress() {

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """make apply: the series, or a topic of it, on a tree of the user's."""
+import os
+import subprocess
+
+from scripts.common import ROOT
 from tests.driver.test_topics import ThreeTopics
 
 
@@ -52,3 +56,11 @@ class Apply(ThreeTopics):
     def test_a_topic_that_is_misspelt_lists_those_that_there_are(self):
         self.bad(self.apply("fix"), "TOPIC=fix: no such topic; there are: fixes feature more")
         self.assertFalse((self.plain / ".git").exists())
+
+    def test_it_does_not_wait_for_a_run_that_has_the_build_directory(self):
+        env = {key: value for key, value in os.environ.items()
+               if key not in ("KVM_COCO_LOCKED", "MAKEFLAGS", "MFLAGS")}
+        for target, has_lock in (("apply", False), ("compose", True)):
+            said = subprocess.run(["make", "-n", target, "KDIR=x", f"O={self.temp}/o"], cwd=ROOT,
+                                  env=env, capture_output=True, text=True, check=True).stdout
+            self.assertEqual("locked.sh" in said, has_lock, said)

@@ -1,8 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# uapi.sh TREE: the header for VMMs, with the other headers of this system.
+# uapi.sh TREE: the header for VMMs, with the other headers of this system; and the copy of
+# it that our QEMU has.
 set -eu
 
+root=$(cd "$(dirname "$0")/../.." && pwd)
+copy=qemu/linux-headers/linux/kvm_coco.h
+if ! diff -u "$root/include/uapi/linux/kvm_coco.h" "$root/$copy"; then
+	echo "uapi: $copy is not what the series has: copy it to build/qemu-10.0, in the commit" \
+		"that adds it, and SERIES=qemu make refresh" >&2
+	exit 1
+fi
 header=$(readlink -f "$1")/include/uapi/linux
 cd "$(dirname "$0")"
 for compiler in "gcc -std=c11" "gcc -std=c11 -m32" "g++ -x c++ -std=c++11" \

@@ -64,6 +64,8 @@ static struct linux_guest_options options = {
 	.has_symbols = true,
 	.max_modules = LINUX_GUEST_MAX_MODULES,
 	.module_help = "modules to load in the guest, in this order",
+	.default_modules = { "arch/x86/mm/mem_encrypt_amd_test.ko",
+			     "arch/x86/kernel/kvm_hypercall_test.ko" },
 	.seconds = 110,
 };
 

@@ -35,6 +35,7 @@
 static struct linux_guest_options options = {
 	.max_modules = 1,
 	.module_help = "mem_encrypt_stress.ko; without it, no guest is started",
+	.default_modules = { "arch/x86/mm/mem_encrypt_stress.ko" },
 	.seconds = 110,
 };
 

@@ -55,6 +55,7 @@ static struct linux_guest_options options = {
 	.nr_own = ARRAY_SIZE(own_options),
 	.max_modules = 1,
 	.module_help = SEV_STRESS ".ko, which checks private and shared memory",
+	.default_modules = { "arch/x86/mm/mem_encrypt_stress.ko" },
 	.seconds = 110,
 };
 

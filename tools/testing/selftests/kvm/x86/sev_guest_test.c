@@ -69,6 +69,8 @@ static struct linux_guest_options options = {
 	.max_modules = 2,
 	.module_help = STRESS ", which stresses private and shared memory, or " HYPERCALLS
 		       ", KUnit's suite of hypercalls",
+	.default_modules = { "arch/x86/mm/mem_encrypt_stress.ko",
+			     "arch/x86/kernel/kvm_hypercall_test.ko" },
 	.seconds = 110,
 };
 

@@ -31,6 +31,8 @@ struct linux_guest_options {
 	bool has_symbols;	/* -s */
 	int max_modules;	/* 0: no -m */
 	const char *module_help;
+	/* Without -m and -k: those of these that /lib/modules/RELEASE/kernel has. */
+	const char *default_modules[LINUX_GUEST_MAX_MODULES];
 	int seconds;		/* -t: the most that a run or migration may take */
 
 	/* What comes of it. */

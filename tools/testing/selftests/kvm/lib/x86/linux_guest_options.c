@@ -34,7 +34,8 @@ void linux_guest_usage(const struct linux_guest_options *options)
 	if (options->has_symbols)
 		printf(" -s: its symbols, default /boot/System.map-RELEASE\n");
 	if (options->max_modules)
-		printf(" -m: %s\n", options->module_help);
+		printf(" -m: %s%s\n", options->module_help,
+		       options->default_modules[0] ? ", default in /lib/modules/RELEASE" : "");
 	printf(" -t: the most that a run of the guest, or its migration, may take, default %d s\n",
 	       options->seconds);
 	for (own = options->own; own < options->own + options->nr_own; own++) {
@@ -74,9 +75,26 @@ static void set_own(const struct linux_guest_options *options, int letter)
 		*own->text = optarg;
 }
 
+/* The modules of the running kernel, which is the guest's then as well. */
+static void find_modules(struct linux_guest_options *options, const char *release)
+{
+	char *path;
+	int i;
+
+	for (i = 0; i < options->max_modules && options->default_modules[i]; i++) {
+		TEST_ASSERT(asprintf(&path, "/lib/modules/%s/kernel/%s", release,
+				     options->default_modules[i]) > 0, "No memory");
+		if (!access(path, R_OK))
+			options->modules[options->nr_modules++] = path;
+		else
+			free(path);
+	}
+}
+
 void linux_guest_parse_options(struct linux_guest_options *options, int argc, char *argv[])
 {
 	char letters[sizeof(SHARED_LETTERS) + 2 * MAX_OWN_OPTIONS];
+	bool has_kernel = false;
 	struct utsname uts;
 	int opt;
 
@@ -96,6 +114,7 @@ void linux_guest_parse_options(struct linux_guest_options *options, int argc, ch
 			linux_guest_usage(options);
 		switch (opt) {
 		case 'k':
+			has_kernel = true;
 			snprintf(options->kernel, sizeof(options->kernel), "%s", optarg);
 			break;
 		case 's':
@@ -113,6 +132,8 @@ void linux_guest_parse_options(struct linux_guest_options *options, int argc, ch
 			set_own(options, opt);
 		}
 	}
+	if (!has_kernel && !options->nr_modules)
+		find_modules(options, uts.release);
 }
 
 void linux_guest_require_kernel(const struct linux_guest_options *options)
