@@ -45,6 +45,7 @@ static struct linux_guest_options options = {
 	.has_symbols = true,
 	.max_modules = 1,
 	.module_help = STRESS ", which stresses private and shared memory",
+	.default_modules = { "arch/x86/mm/mem_encrypt_stress.ko" },
 	.seconds = 110,
 };
 
