@@ -363,12 +363,12 @@ static void test_no_pages(struct pages *pages)
  */
 static int create_vcpu_patiently(struct kvm_vm *vm, unsigned long id)
 {
-	char page[SZ_4K] = {};
+	char page[PAGE_SIZE] = {};
 	int fd, tries = 16, fds[2];
 
 	while ((fd = __vm_ioctl(vm, KVM_CREATE_VCPU, (void *)id)) < 0 &&
 	       errno == ENOMEM && --tries) {
-		TEST_ASSERT(!pipe(fds) && write(fds[1], page, SZ_4K) == SZ_4K,
+		TEST_ASSERT(!pipe(fds) && write(fds[1], page, PAGE_SIZE) == PAGE_SIZE,
 			    "No pipe with a page in it");
 	}
 	return fd;
