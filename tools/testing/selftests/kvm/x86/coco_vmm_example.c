@@ -32,7 +32,6 @@
 
 /* The guest: code of a VM, the last pages below 4GiB of a TD.  Plain numbers for asm. */
 #define VM_CODE		0x1000
-#define VM_PORT		0xe9
 #define TD_PML4		0xffffc000
 #define TD_PDPT		0xffffd000
 #define TD_PD		0xffffe000
@@ -47,6 +46,7 @@
  * In real mode: share MEM_SIZE at 0, take it back, allow migration.  EAX is 0 at the
  * end.  KVM replaces VMCALL by VMMCALL on AMD's CPUs.
  */
+#define VM_PORT		0xe9
 extern const char vm_guest[], vm_guest_end[];
 asm(".pushsection .rodata\n"
 	".code16\n"
@@ -80,10 +80,10 @@ static_assert(KVM_MAP_GPA_RANGE_ENCRYPTED == 0x10 && MEM_SIZE / PAGE == 0x200, "
  * Bit 47 makes an address shared, if GPAW is 48.
  */
 #define TD_GPAW		48
+extern const char td_guest[];
 #define SHARED		"0x800000000000"
 #define ADDRESS(label)	STR(TD_CODE) " + " label " - td_guest"
 #define NO_MESSAGE	"0, 0, 0, 0, 0, 0, 0, 0"
-extern const char td_guest[];
 asm(".pushsection .rodata\n"
 	".code32\n"
 	"td_guest:\n"
@@ -111,12 +111,12 @@ asm(".pushsection .rodata\n"
 	"	ud2\n"
 	"	.balign 8\n"
 	"td_calls:\n"
-	"	.quad 0x10000, 1, 0, " NO_MESSAGE "\n"				/* GetTdVmCallInfo */
-	"	.quad 0x10001, " SHARED ", 0x200000, " NO_MESSAGE "\n"		/* MapGPA, shared */
+	"	.quad 0x10000, 1, 0, " NO_MESSAGE "\n"	/* GetTdVmCallInfo */
+	"	.quad 0x10001, " SHARED ", 0x200000, " NO_MESSAGE "\n"	/* MapGPA, shared */
 	"	.quad 0x10002, " SHARED " + 0x6000, 0x2000, " NO_MESSAGE "\n"	/* GetQuote */
 	"	.quad 0x10004, 0x51, 0, " NO_MESSAGE "\n"	/* SetupEventNotifyInterrupt */
-	"	.quad 0x10001, 0, 0x200000, " NO_MESSAGE "\n"			/* MapGPA, private */
-	"	.quad 0x10003, 0x42, 0\n"					/* ReportFatalError */
+	"	.quad 0x10001, 0, 0x200000, " NO_MESSAGE "\n"	/* MapGPA, private */
+	"	.quad 0x10003, 0x42, 0\n"	/* ReportFatalError */
 	"	.ascii \"example: \\33[31mfatal\\33[0m error\\r\\n"
 			"with all of the sixty-four bytes!\"\n"
 	"td_gdt:\n"

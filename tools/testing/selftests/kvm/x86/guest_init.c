@@ -353,6 +353,7 @@ static int get_quote(void)
 	struct td_quote *signed_part = (void *)quote;
 	static char provider[32];
 	int i, fd, len;
+	bool is_right;
 
 	for (i = 0; i < (int)sizeof(data); i++)
 		data[i] = 5 * i + 2;
@@ -370,16 +371,15 @@ static int get_quote(void)
 	rmdir(QUOTES "init");
 	if (read_file(MEASUREMENTS "mrtd:sha384", mrtd, sizeof(mrtd)) != sizeof(mrtd))
 		return errno ?: EIO;
-	if (len < (int)sizeof(*signed_part) ||
-	    memcmp(signed_part->data, data, sizeof(data)) ||
-	    memcmp(signed_part->mrtd, mrtd, sizeof(mrtd)))
-		return EIO;
+	is_right = len >= (int)sizeof(*signed_part) &&
+		   !memcmp(signed_part->data, data, sizeof(data)) &&
+		   !memcmp(signed_part->mrtd, mrtd, sizeof(mrtd));
 	for (i = 0; i < (int)sizeof(mrtd) && !mrtd[i]; i++)
 		;
 	say("quote: %d bytes, attributes 0x%lx, xfam 0x%lx, %s digest, from %s", len,
 	    signed_part->attributes, signed_part->xfam, i < (int)sizeof(mrtd) ? "a" : "no",
 	    provider);
-	return 0;
+	return is_right ? 0 : EIO;
 }
 
 static int die(void)
