@@ -90,12 +90,4 @@ struct kvm_coco_migration_control {
 	__u64 value;		/* of MSR_KVM_MIGRATION_CONTROL: 0 or 1, ready */
 };
 
-/*
- * How a guest of type KVM_X86_SW_PROTECTED_VM makes a TDVMCALL: this number in
- * RAX, the registers of TDG.VP.VMCALL, except RCX, as for TDX, and VMCALL or
- * VMMCALL.  Shared addresses have this bit set.
- */
-#define KVM_HC_SW_TDVMCALL			1000
-#define KVM_SW_TDVMCALL_SHARED_BIT		51
-
 #endif /* __LINUX_KVM_COCO_H */

@@ -30,6 +30,7 @@ uint64_t trap_fixup, trap_rsp;
  * in the same function.
  */
 asm(".pushsection .text\n"
+    ".balign 16\n"
     "trap_stubs:\n"
     ".set nr, 0\n"
     ".rept 32\n"
