@@ -18,7 +18,7 @@ fi
 key=$({
 	git -C "$tree" rev-parse 'HEAD^{tree}'
 	cat "$here/cached_image.sh" "$here/build.sh" "$here/config.py" "$here/kmake.sh" \
-		"$here"/../machine/boot/* "$@"
+		"$here/cc.sh" "$here"/../machine/boot/* "$@"
 	gcc --version
 	ld --version
 	ldd --version

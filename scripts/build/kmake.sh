@@ -9,11 +9,10 @@ set -eu
 
 export CCACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/kvm-coco/ccache"
 export CCACHE_BASEDIR="$1" CCACHE_IGNOREOPTIONS="-fmacro-prefix-map=*"
-# Not depend mode, in which a miss costs a quarter less: configurations differ in autoconf.h,
-# which every file includes, but most files are the same to the compiler.
-export CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=4G
+# Depend mode: without it a miss costs the preprocessor on top of the compiler.
+export CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1 CCACHE_MAXSIZE=4G
 shift
-cc="CC=ccache gcc"
+cc="CC=$(dirname "$(readlink -f "$0")")/cc.sh"
 [ -z "${LLVM:-}" ] || cc= # LLVM= reaches make through the environment
 # V= is progress.py's: the kernel's V=1 would only be noise here.
 # The version of pahole, which only BTF needs, is part of the configuration: all objects

@@ -155,7 +155,7 @@ def main(out, which="", topic=""):
     rules = [f.read_bytes() for f in (*FRAGMENTS,
                                       *[ROOT / "tests/expected" / engine for engine in ENGINES],
                                       *sorted((ROOT / "scripts/machine/boot").iterdir()), *(
-        ROOT / "scripts/build" / name for name in ("build.sh", "config.py", "kmake.sh")))]
+        ROOT / "scripts/build" / name for name in ("build.sh", "config.py", "kmake.sh", "cc.sh")))]
     bad, started = 0, time.monotonic()
     for number, commit in enumerate(commits[first - 1:last], first):
         begun = time.monotonic()

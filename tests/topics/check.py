@@ -21,7 +21,7 @@ from tests.bisect.build import build
 
 CONFIG = [ROOT / "configs/kvm.config"]
 RULES = [*CONFIG, *(ROOT / "scripts/build" / name
-                       for name in ("build.sh", "config.py", "kmake.sh"))]
+                       for name in ("build.sh", "config.py", "kmake.sh", "cc.sh"))]
 
 
 def missing(tree, patches, of_topics):
