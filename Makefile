@@ -96,7 +96,7 @@ check-full: deps ## and all that takes hours; goes on where it was stopped
 	@tests/check.sh $(O) full
 
 full: options base-image $(if $(BASE_ONLY),,image) ## every selftest of the record (part of check)
-	@$(RUN) --set full $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),\
+	@$(RUN) --set full --limit 2400 $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),\
 		--base $(BASE_OUT)/image $(call ON,$(O)))
 
 fuzz: image ## a million exits that nobody thought of (Intel: 100,000); SEED=, printed, repeats them
