@@ -19,6 +19,8 @@ SEED      ?=
 SECONDS   ?=
 # Of make vmm: which of its cases.
 CASES     ?=
+# Of make mutants: words in the names of those that are wanted.
+MUTANTS   ?=
 
 ifneq ($(filter-out linux,$(SERIES)),)
 ifneq ($(filter-out compose refresh,$(or $(MAKECMDGOALS),kselftest)),)
@@ -53,7 +55,7 @@ MAKEFLAGS += --no-print-directory
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint apply
 TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults pinning erratum mitigations cfi firmware vmm shared-ranges qemu emulator-tests compose topics mirror bases refresh build image base-build base-image base-tree \
-           debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs bisect mail \
+           debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs mutants bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
 .PHONY: $(FREE) $(TARGETS) options need-root deb-deps
@@ -233,6 +235,9 @@ configs: base-tree ## a table of configurations: each builds without a warning
 
 htmldocs: base-tree checkers ## the pages of the series as HTML: warnings that the base does not have
 	@python3 -m tests.checkers.check $@ $(O)
+
+mutants: compose qemu ## the series with one thing made wrong, over and over: a test has to fail (TOPIC= MUTANTS=words)
+	@python3 -m tests.mutants.check $(O) "$(TOPIC)" "$(MUTANTS)"
 
 bisect: compose qemu ## every commit builds, boots and passes its tests (hours; COMMITS=FIRST-LAST TOPIC=)
 	@python3 -m tests.bisect.check $(O) "$(COMMITS)" "$(TOPIC)"

@@ -13,7 +13,7 @@ log=$out/log
 mkdir -p "$log"
 rm -f "$log"/*.status "$log/check.state"
 passed=0 failed=0 skipped=0 number=0 total=14
-[ -z "$full" ] || total=$((total + 21))
+[ -z "$full" ] || total=$((total + 22))
 started=$(date +%s)
 
 step() {
@@ -86,6 +86,7 @@ if step build make build; then
 	slow soak make soak
 	slow deb make deb-boot
 	slow bases make bases
+	slow mutants make mutants
 	slow bisect make bisect
 fi
 # make mail takes the results of a run that came this far, of this state.

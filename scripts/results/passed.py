@@ -47,7 +47,7 @@ SHARED = {
     **dict.fromkeys(("w1", "sparse", "clang", "coccicheck", "htmldocs"),
                     (*BUILDS, "tests/checkers/")),
     **dict.fromkeys(("pinning", "erratum", "firmware", "kcsan", "coverage", "fuzz", "bisect", "mitigations",
-                     "kicks", "rmp-faults"), BOOTS),
+                     "mutants", "kicks", "rmp-faults"), BOOTS),
     "cfi": (*BOOTS, "tests/mitigations/"),
     **dict.fromkeys(("debug-full", "soak"), (*BOOTS, "tests/debug/")),
     "deb": (*BOOTS, "scripts/deb/"),

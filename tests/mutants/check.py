@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""check.py OUT [TOPIC] [WORDS]: a test notices each mutant of the file beside this one.
+
+Each is built and booted with the lines of tests/expected that it names, one of which has
+to fail.  Without a mutant, all of them pass: that is tried first.  WORDS choose mutants
+that have them in their names.  What was noticed is kept in the cache, by content.
+"""
+import argparse
+import dataclasses
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from scripts.common import BASE, Failed, git, ROOT, run_main
+from scripts.machine.judge import judge, reasons
+from scripts.machine.plan import OWN, read_expected, Test
+from scripts.machine.watch import run_all
+from scripts.results.passed import digest, has_passed, remember
+
+LIST = ROOT / "tests/mutants/mutants"
+FRAGMENTS = [ROOT / "configs/kvm.config", ROOT / "configs/series.config"]
+
+
+@dataclasses.dataclass
+class Mutant:
+    """Hunks are pairs of texts, what is there and what is there instead."""
+    topic: str
+    what: str
+    line: int
+    file: str = ""
+    engine: str = ""
+    test: list = dataclasses.field(default_factory=list)
+    hunks: list = dataclasses.field(default_factory=list)
+
+    def apply(self, tree):
+        text = (tree / self.file).read_text()
+        for old, new in self.hunks:
+            if text.count(old) != 1:
+                raise Failed(f"{LIST}:{self.line}: {self.file} has {text.count(old)} times:\n{old}"
+                             "say what it has now, once")
+            text = text.replace(old, new)
+        (tree / self.file).write_text(text)
+
+
+def read(text):
+    """The mutants of TEXT."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        word, _, rest = line.partition(" ")
+        if word == "mutant":
+            topic, _, what = rest.partition(": ")
+            found.append(Mutant(topic, what, number))
+        elif word == "file":
+            found[-1].file = rest
+        elif word == "test":
+            found[-1].engine, *found[-1].test = rest.split()
+        elif line[:1] == "-":
+            if not found[-1].hunks or found[-1].hunks[-1][1]:
+                found[-1].hunks.append(["", ""])
+            found[-1].hunks[-1][0] += line[1:] + "\n"
+        elif line[:1] == "+":
+            found[-1].hunks[-1][1] += line[1:] + "\n"
+        elif line and line[0] != "#":
+            raise Failed(f"{LIST}:{number}: cannot read '{line}'")
+    return found
+
+
+def plan_of(mutant):
+    """The steps and tests of its engine that the mutant names."""
+    name, *args = mutant.test
+    plan = [item for item in read_expected(mutant.engine, {"all", "short"} | OWN)
+            if isinstance(item, str) or item.name == name and set(args) <= set(item.args)]
+    while plan and isinstance(plan[-1], str):
+        plan.pop()
+    if not any(isinstance(item, Test) for item in plan):
+        raise Failed(f"{LIST}:{mutant.line}: tests/expected/{mutant.engine} has no line "
+                     f"'{' '.join(mutant.test)}'")
+    # A suite of its own is enough, and the others' modules would not be there.
+    for item in plan:
+        if isinstance(item, Test) and name.endswith("kvm_kunit_test") and args:
+            item.args = args
+    return plan
+
+
+def run(work, plans):
+    """What fails if PLANS, machine -> plan, are carried out."""
+    args = argparse.Namespace(build=work / "image", init=work / "image/init", base=None, guest=None,
+                              run_dir=work / "run", limit=1200)
+    machines = {}
+    try:
+        stopped = run_all(plans, args, machines)
+    finally:
+        for machine in machines.values():
+            machine.kill()
+    return [why for engine, plan in plans.items()
+            for why in reasons(engine, judge(engine, plan, machines[engine], stopped))]
+
+
+def build(tree, work):
+    done = subprocess.run([ROOT / "scripts/build/build.sh", tree, work, *FRAGMENTS],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          errors="replace", check=False)
+    (work / "log").mkdir(exist_ok=True)
+    (work / "log/build.log").write_text(done.stdout + done.stderr)
+    return not done.returncode
+
+
+def without_mutants(tree, work, mutants):
+    """What the mutants' tests do without them decides whether they can say anything."""
+    print("mutants: [0] without any", flush=True)
+    if not build(tree, work):
+        raise Failed(f"the series does not build, see {work}/log/build.log")
+    plans = {}
+    for mutant in mutants:
+        key = (mutant.engine, *mutant.test)
+        plans.setdefault(key, plan_of(mutant))
+    for (engine, *test), plan in plans.items():
+        failed = run(work, {engine: plan})
+        if failed:
+            raise Failed(f"without a mutant, {' '.join(test)} fails as well: {failed[0]}")
+
+
+def main(out, topic="", words=""):
+    mutants = [m for m in read(LIST.read_text())
+               if topic in ("", m.topic) and words in m.what]
+    if not mutants:
+        raise Failed(f"no mutant of topic '{topic}' with '{words}' in {LIST}")
+    series = out / f"linux-{BASE}"
+    work = out / "mutants"
+    tree = work / f"linux-{BASE}"
+    (work / "log").mkdir(parents=True, exist_ok=True)
+    git(series, "worktree", "prune")
+    if not tree.exists():
+        git(series, "worktree", "add", "-q", "--detach", str(tree), "series")
+    git(tree, "checkout", "-q", "--force", "--detach", "series")
+    content = digest(git(series, "rev-parse", "series^{tree}"),
+                     *[f.read_bytes() for f in sorted((ROOT / "scripts/machine").rglob("*.[pc]*"))
+                       if f.suffix in (".py", ".c")])
+    keys = [digest("mutant", content, str(m), str(plan_of(m))) for m in mutants]
+    unknown = [m for m, key in zip(mutants, keys) if not has_passed(key)]
+    started = time.monotonic()
+    if unknown:
+        without_mutants(tree, work, unknown)
+    missed = 0
+    for number, (mutant, key) in enumerate(zip(mutants, keys), 1):
+        begun = time.monotonic()
+        if known := has_passed(key):
+            said = f"noticed before: {known['what']}"
+        else:
+            mutant.apply(tree)
+            if not build(tree, work):
+                raise Failed(f"{LIST}:{mutant.line}: it does not build, see {work}/log/build.log")
+            failed = run(work, {mutant.engine: plan_of(mutant)})
+            git(tree, "checkout", "-q", "--", mutant.file)
+            said = failed[0].splitlines()[0] if failed else "NOT NOTICED"
+            missed += not failed
+            if failed:
+                remember(key, said)
+        print(f"mutants: [{number}/{len(mutants)}] {mutant.topic}: {mutant.what}: {said}, "
+              f"{time.monotonic() - begun:.0f} s, {time.monotonic() - started:.0f} s in all",
+              flush=True)
+    print(f"mutants: logs in {work}/log, {work}/run")
+    print(f"{len(mutants) - missed} passed, {missed} failed, 0 skipped")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    run_main("mutants", lambda: main(Path(sys.argv[1]).resolve(), *sys.argv[2:]))
