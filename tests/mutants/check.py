@@ -7,6 +7,7 @@ that have them in their names.  What was noticed is kept in the cache, by conten
 """
 import argparse
 import dataclasses
+import os
 import subprocess
 import sys
 import time
@@ -97,9 +98,9 @@ def run(work, plans):
             for why in reasons(engine, judge(engine, plan, machines[engine], stopped))]
 
 
-def build(tree, work):
+def build(tree, work, kernel_only="1"):
     done = subprocess.run([ROOT / "scripts/build/build.sh", tree, work, *FRAGMENTS],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          env={**os.environ, "KERNEL_ONLY": kernel_only}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           errors="replace", check=False)
     (work / "log").mkdir(exist_ok=True)
     (work / "log/build.log").write_text(done.stdout + done.stderr)
@@ -109,7 +110,7 @@ def build(tree, work):
 def without_mutants(tree, work, mutants):
     """What the mutants' tests do without them decides whether they can say anything."""
     print("mutants: [0] without any", flush=True)
-    if not build(tree, work):
+    if not build(tree, work, ""):
         raise Failed(f"the series does not build, see {work}/log/build.log")
     plans = {}
     for mutant in mutants:
