@@ -3,7 +3,8 @@
 # build.sh TREE OUT FRAGMENT...: kernel, modules, selftests and PID 1.
 #
 # KERNEL_ARGS: more arguments for make, of the kernel alone.  TEST_LIBS: more to link to
-# selftests.  KERNEL_ONLY: OUT has all of it, and of the source only the kernel's has changed.
+# selftests.  ONLY=kernel, ONLY=selftests: OUT has all of it, and in TREE nothing else has
+# changed, nor any Kconfig file or header for both.
 # What boots ends up in OUT/image: bzImage, System.map, modules/, selftests/, init.
 set -eu
 
@@ -25,25 +26,27 @@ progress_make() {
 	PYTHONPATH="$root" python3 -m scripts.build.progress "$what" "$log" "$here/kmake.sh" "$(dirname "$tree")" "$@"
 }
 
-[ -n "${KERNEL_ONLY:-}" ] || PYTHONPATH="$root" python3 -m scripts.build.config "$tree" "$out/kernel" "$@"
-# shellcheck disable=SC2086 # words
-progress_make "build kernel" "$out/log/kernel.log" \
-	-C "$tree" O="$out/kernel" ${KERNEL_ARGS:-} bzImage modules
-if grep -n 'warning:' "$out/log/kernel.log"; then
-	echo "build: the kernel built with warnings: $out/log/kernel.log" >&2
-	exit 1
-fi
-
 image=$out/image
 mkdir -p "$image/modules" "$image/selftests/x86"
-cp "$out/kernel/arch/x86/boot/bzImage" "$out/kernel/System.map" "$image"
-find "$image/modules" -name '*.ko' -delete
-# Not every .ko that is there: an earlier configuration may have left some.
-sed 's/\.o$/.ko/' "$out/kernel/modules.order" | (cd "$out/kernel" && xargs cp -t "$image/modules")
-[ -z "${KERNEL_ONLY:-}" ] || exit 0
+if [ "${ONLY:-kernel}" = kernel ]; then
+	[ -n "${ONLY:-}" ] || PYTHONPATH="$root" python3 -m scripts.build.config "$tree" "$out/kernel" "$@"
+	# shellcheck disable=SC2086 # words
+	progress_make "build kernel" "$out/log/kernel.log" \
+		-C "$tree" O="$out/kernel" ${KERNEL_ARGS:-} bzImage modules
+	if grep -n 'warning:' "$out/log/kernel.log"; then
+		echo "build: the kernel built with warnings: $out/log/kernel.log" >&2
+		exit 1
+	fi
+	cp "$out/kernel/arch/x86/boot/bzImage" "$out/kernel/System.map" "$image"
+	find "$image/modules" -name '*.ko' -delete
+	# Not every .ko that is there: an earlier configuration may have left some.
+	sed 's/\.o$/.ko/' "$out/kernel/modules.order" |
+		(cd "$out/kernel" && xargs cp -t "$image/modules")
+fi
+[ "${ONLY:-}" != kernel ] || exit 0
 
-progress_make "build headers" "$out/log/headers.log" \
-	-C "$tree" O="$out/kernel" headers
+[ -n "${ONLY:-}" ] || progress_make "build headers" "$out/log/headers.log" \
+		-C "$tree" O="$out/kernel" headers
 
 # Static: the machines have no libraries.
 mkdir -p "$out/selftests"

@@ -9,8 +9,10 @@ set -eu
 
 export CCACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/kvm-coco/ccache"
 export CCACHE_BASEDIR="$1" CCACHE_IGNOREOPTIONS="-fmacro-prefix-map=*"
-# Depend mode: without it a miss costs the preprocessor on top of the compiler.
-export CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1 CCACHE_MAXSIZE=4G
+export CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=4G
+# In depend mode another option anywhere is a miss everywhere.  Without, a miss costs the
+# preprocessor on top of the compiler: that pays where the base is built after the series.
+[ -n "${CCACHE_NODEPEND:-}" ] || export CCACHE_DEPEND=1
 shift
 cc="CC=$(dirname "$(readlink -f "$0")")/cc.sh"
 [ -z "${LLVM:-}" ] || cc= # LLVM= reaches make through the environment

@@ -13,7 +13,8 @@ home=${XDG_CACHE_HOME:-$HOME/.cache}/kvm-coco
 cache=$home/qemu
 keep=4
 options="--target-list=x86_64-softmmu --without-default-features --enable-tcg --enable-kvm
-	--enable-fdt=system --enable-nettle --disable-docs --disable-download --disable-install-blobs"
+	--enable-fdt=system --enable-nettle --disable-docs --disable-debug-info
+	--disable-download --disable-install-blobs"
 
 key=
 if [ -z "$(git -C "$tree" status --porcelain)" ]; then

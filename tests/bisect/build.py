@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Build a commit of the series with the options and programs that exist by then."""
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -32,12 +33,34 @@ def drop_later_programs(tree, out):
                 file.unlink()
 
 
+def changed_part(files):
+    """What scripts/build/build.sh has to build if FILES have changed, or nothing for all."""
+    files = [name for name in files if not name.startswith(("Documentation/", "MAINTAINERS"))]
+    tests = [name.startswith("tools/testing/selftests/kvm/") for name in files]
+    if all(tests):
+        return "selftests"
+    # Selftests include headers of the kernel.
+    both = [name for name in files if name.startswith("tools/") or name.endswith(".h")
+            or "Kconfig" in name]
+    return "" if both else "kernel"
+
+
 def build(tree, out, configuration):
     """Why it does not build with the fragments CONFIGURATION, or nothing."""
+    commit = git(tree, "rev-parse", "HEAD").strip()
+    # Of which commit and configuration all is there that build.sh makes.
+    done_before, only = out / "built", ""
+    settings = "".join(f.read_text() for f in (
+        *configuration, *sorted((ROOT / "scripts/machine/boot").iterdir())))
+    if done_before.exists():
+        before, _, with_settings = done_before.read_text().partition("\n")
+        if with_settings == settings:
+            only = changed_part(git(tree, "diff", "--name-only", before, commit).split())
+        done_before.unlink()
     drop_later_programs(tree, out)
     done = subprocess.run([ROOT / "scripts/build/build.sh", tree, out, *configuration],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          errors="replace", check=False)
+                          env={**os.environ, "ONLY": only}, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, errors="replace", check=False)
     said = done.stdout + done.stderr
     (out / "log/build.log").write_text(said)
     if done.returncode:
@@ -51,4 +74,5 @@ def build(tree, out, configuration):
         file = re.match(r"(?:\S*tools/testing/selftests/kvm/)?(\S+\.[ch]):\d+.* warning: ", line)
         if file and f"tools/testing/selftests/kvm/{file[1]}" in ours:
             return line.strip()
+    done_before.write_text(f"{commit}\n{settings}")
     return ""

@@ -98,9 +98,9 @@ def run(work, plans):
             for why in reasons(engine, judge(engine, plan, machines[engine], stopped))]
 
 
-def build(tree, work, kernel_only="1"):
+def build(tree, work, only="kernel"):
     done = subprocess.run([ROOT / "scripts/build/build.sh", tree, work, *FRAGMENTS],
-                          env={**os.environ, "KERNEL_ONLY": kernel_only}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          env={**os.environ, "ONLY": only}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           errors="replace", check=False)
     (work / "log").mkdir(exist_ok=True)
     (work / "log/build.log").write_text(done.stdout + done.stderr)
