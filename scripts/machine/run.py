@@ -21,6 +21,7 @@ from scripts.machine.judge import judge, reasons
 from scripts.machine.plan import MAINLINE, OWN, SETS, Test, read_expected, select
 from scripts.machine.table import count, print_table
 from scripts.machine.watch import run_all
+from scripts.results.total import print_total
 
 
 def options():
@@ -121,9 +122,7 @@ def main():
     # For the cover letter: make mail reads these lines.
     for engine, rows in verdicts.items():
         print("machine {}: {} pass, {} fail, {} skip".format(engine, *count(rows)))
-    passed, failed, skipped = count([row for rows in verdicts.values() for row in rows])
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed or not passed else 0
+    return print_total(*count([row for rows in verdicts.values() for row in rows]))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from scripts.machine.judge import judge, reasons
 from scripts.machine.plan import OWN, read_expected
 from scripts.machine.watch import run_all
 from scripts.results.passed import PASSED, digest, has_passed, remember
+from scripts.results.total import print_total
 from scripts.common import BASE, Failed, git, run_main, ROOT
 from scripts.series import patches, topics
 from tests.bisect.build import FRAGMENTS, build, fragments
@@ -180,8 +181,7 @@ def main(out, which="", topic=""):
               f"{time.monotonic() - begun:.0f} s, {time.monotonic() - started:.0f} s in all",
               flush=True)
     print(f"bisect: logs in {work}/log, {work}/run; what has passed is in {PASSED}")
-    print(f"{last - first + 1 - bad} passed, {bad} failed, 0 skipped")
-    return 1 if bad else 0
+    return print_total(last - first + 1 - bad, bad)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from scripts.machine.ktap import faults, parse, tests_done
 from scripts.machine.machine import CMDLINE, Machine, need
 from scripts.machine.qemu import AMD_SEV, qemu
 from scripts.machine.splats import splats
+from scripts.results.total import print_total
 from scripts.common import Failed, ROOT, run_main
 from tests.deb.root import make_disk, say
 
@@ -77,8 +78,7 @@ def main(out, selftests):
         print(f"deb-boot: {line}")
     failed += len(wrong)
     print(f"console and KTAP: {work}/console, results; installation: {work}/root.log")
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed or not passed else 0
+    return print_total(passed, failed, skipped)
 
 
 if __name__ == "__main__":

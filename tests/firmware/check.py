@@ -19,6 +19,7 @@ from scripts.machine.ktap import faults, parse
 from scripts.machine.machine import Machine, pack
 from scripts.machine.qemu import AMD_SEV, qemu
 from scripts.machine.splats import splats
+from scripts.results.total import print_total
 from scripts.common import Failed, run_main, ROOT
 
 OVMF = Path("/usr/share/OVMF")
@@ -101,8 +102,7 @@ def main():
         passed += good
         failed += len(results) - good + len(wrong)
     print(f"consoles and KTAP: {run_dir}/boot*/console, results")
-    print(f"{passed} passed, {failed} failed, 0 skipped")
-    return 1 if failed or not passed else 0
+    return print_total(passed, failed)
 
 
 if __name__ == "__main__":

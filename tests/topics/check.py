@@ -13,6 +13,7 @@ from pathlib import Path
 
 from scripts.common import BASE, ROOT, git, run_main
 from scripts.results.passed import digest, has_passed, remember
+from scripts.results.total import print_total
 from scripts.series import patches as series, topics
 from scripts.series.commit import apply_patches
 from scripts.series.derive import touched
@@ -76,8 +77,7 @@ def main(out):
         bad += wrong
         print(f"topics: [{number}/{len(known)}] {topic.name} {said}, "
               f"{time.monotonic() - started:.0f} s", flush=True)
-    print(f"{len(known) - bad} passed, {bad} failed, 0 skipped")
-    return 1 if bad else 0
+    return print_total(len(known) - bad, bad)
 
 
 if __name__ == "__main__":

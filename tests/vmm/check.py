@@ -19,6 +19,7 @@ from scripts.machine.ktap import faults, parse
 from scripts.machine.machine import Machine, pack
 from scripts.machine.qemu import EMULATOR
 from scripts.machine.splats import splats
+from scripts.results.total import print_total
 
 HERE = ROOT / "tests/vmm"
 BUSYBOX = Path("/bin/busybox")
@@ -132,8 +133,7 @@ def main(out, wanted):
         passed += good
         failed += len(outcomes) - good + len(wrong)
     print(f"consoles and KTAP: {run_root}/ENGINE/console, results")
-    print(f"{passed} passed, {failed} failed, 0 skipped")
-    return 1 if failed or not passed else 0
+    return print_total(passed, failed)
 
 
 if __name__ == "__main__":

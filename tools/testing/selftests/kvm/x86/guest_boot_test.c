@@ -128,37 +128,19 @@ static void hide_features(struct kvm_vcpu *vcpu)
 	vcpu_enable_cap(vcpu, KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1);
 }
 
-static void set_vendor(struct kvm_vcpu *vcpu, const char *vendor, u32 family)
-{
-	static const u32 leaves[] = { 0, 0x80000000 };
-	struct kvm_cpuid_entry2 *entry;
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(leaves); i++) {
-		entry = vcpu_get_cpuid_entry(vcpu, leaves[i]);
-		memcpy(&entry->ebx, vendor, 4);
-		memcpy(&entry->edx, vendor + 4, 4);
-		memcpy(&entry->ecx, vendor + 8, 4);
-		vcpu_set_cpuid(vcpu);
-	}
-	entry = vcpu_get_cpuid_entry(vcpu, 1);
-	entry->eax = family > 0xf ? (family - 0xf) << 20 | 0xf << 8 : family << 8;
-	vcpu_set_cpuid(vcpu);
-}
-
 static void be_hygon(struct kvm_vcpu *vcpu)
 {
-	set_vendor(vcpu, "HygonGenuine", 0x18);
+	linux_guest_set_cpu(vcpu, "HygonGenuine", 0x900f00);
 }
 
 static void be_zhaoxin(struct kvm_vcpu *vcpu)
 {
-	set_vendor(vcpu, "  Shanghai  ", 7);
+	linux_guest_set_cpu(vcpu, "  Shanghai  ", 0x700);
 }
 
 static void be_centaur(struct kvm_vcpu *vcpu)
 {
-	set_vendor(vcpu, "CentaurHauls", 7);
+	linux_guest_set_cpu(vcpu, "CentaurHauls", 0x700);
 }
 
 /* What KVM says that it supports of SEV; returns what it has said before. */

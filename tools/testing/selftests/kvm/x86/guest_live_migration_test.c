@@ -12,7 +12,6 @@
  * page isn't refused, but the guest has to notice.
  */
 #include <linux/kvm_para.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "expect.h"
@@ -505,7 +504,6 @@ static void sending_process(pid_t other)
 
 int main(int argc, char *argv[])
 {
-	int i, pairs[MAX_STEPS][2];
 	pid_t other;
 
 	linux_guest_parse_options(&options, argc, argv);
@@ -516,21 +514,12 @@ int main(int argc, char *argv[])
 
 	ksft_print_header();
 	ksft_set_plan(nr_refusals + 2);
-	fflush(stdout);
 
 	pthread_mutex_init(&here.lock, NULL);
 	pthread_cond_init(&here.cond, NULL);
-	for (i = 0; i < MAX_STEPS; i++)
-		TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]),
-			    "socketpair(), errno %d", errno);
-	other = fork();
-	TEST_ASSERT(other >= 0, "fork(), errno %d", errno);
+	other = linux_guest_fork(here.sockets, MAX_STEPS);
 	here.side = !other;
 	set_step(0);
-	for (i = 0; i < MAX_STEPS; i++) {
-		here.sockets[i] = pairs[i][here.side];
-		close(pairs[i][!here.side]);
-	}
 	if (!other)
 		_exit(receiving_process());
 	sending_process(other);

@@ -143,23 +143,6 @@ static bool handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	return true;
 }
 
-static void watch_msr(struct kvm_vm *vm)
-{
-	u8 denied[8] = {};
-	struct kvm_msr_filter filter = {
-		.flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
-		.ranges[0] = {
-			.flags = KVM_MSR_FILTER_WRITE,
-			.base = MSR_KVM_MIGRATION_CONTROL,
-			.nmsrs = 1,
-			.bitmap = denied,
-		},
-	};
-
-	vm_enable_cap(vm, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER);
-	vm_ioctl(vm, KVM_X86_SET_MSR_FILTER, &filter);
-}
-
 static struct linux_guest *create_guest(struct watch *watch, const struct scenario *scenario)
 {
 	char cmdline[512] = CMDLINE, init[PATH_MAX];
@@ -184,7 +167,7 @@ static struct linux_guest *create_guest(struct watch *watch, const struct scenar
 	guest->private = watch;
 	guest->exit = handle_exit;
 	guest->line = watch_line;
-	watch_msr(guest->vm);
+	linux_guest_filter_msr(guest, MSR_KVM_MIGRATION_CONTROL, KVM_MSR_FILTER_WRITE);
 	for (i = 0; i < guest->nr_vcpus && !scenario->absent; i++) {
 		vcpu_get_cpuid_entry(guest->vcpus[i], KVM_CPUID_FEATURES_LEAF)->eax |=
 			BIT(KVM_FEATURE_MIGRATION_CONTROL);

@@ -171,10 +171,10 @@ static bool refuse_without_report(void)
 	bool ok;
 
 	sev_stress_create(stress, false);
-	stress->sev->nr_refused = 1;
+	stress->sev->guest->shared->nr_refused = 1;
 	stress->pause_at_wait = true;
 	ok = check(sev_stress_run_to_pause(stress)) &&
-	     expect(!stress->sev->nr_refused && !stress->sev->nr_ready,
+	     expect(!stress->sev->guest->shared->nr_refused && !stress->sev->nr_ready,
 		    "the guest allowed its migration %d times", stress->sev->nr_ready) &&
 	     refuse();
 	stress->pause_at_wait = false;
@@ -482,24 +482,6 @@ static void sending_side(pid_t other)
 	ksft_test_result(ok, "lists that are wrong about shared or private pages are noticed\n");
 }
 
-static pid_t fork_other(void)
-{
-	int i, pairs[MAX_STEPS][2];
-	pid_t other;
-
-	for (i = 0; i < nr_migrations + 3; i++)
-		TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]),
-			    "socketpair(), errno %d", errno);
-	other = fork();
-	TEST_ASSERT(other >= 0, "fork(), errno %d", errno);
-	here.side = !other;
-	for (i = 0; i < nr_migrations + 3; i++) {
-		here.sockets[i] = pairs[i][here.side];
-		close(pairs[i][!here.side]);
-	}
-	return other;
-}
-
 int main(int argc, char *argv[])
 {
 	pid_t other = 0;
@@ -530,10 +512,11 @@ int main(int argc, char *argv[])
 	};
 	ksft_print_header();
 	ksft_set_plan(!link_side ? 6 : here.side ? 1 : 8);
-	fflush(stdout);
 
-	if (!link_side)
-		other = fork_other();
+	if (!link_side) {
+		other = linux_guest_fork(here.sockets, nr_migrations + 3);
+		here.side = !other;
+	}
 	if (!here.side) {
 		sending_side(other);
 	} else if (link_side) {

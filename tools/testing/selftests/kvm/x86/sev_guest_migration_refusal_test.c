@@ -7,7 +7,6 @@
  * Whoever refuses says what it is, and the guest lives on where it is and finds its
  * memory right.  In the end nothing of all that keeps it from being migrated.
  */
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "expect.h"
@@ -346,7 +345,6 @@ static void sending_process(pid_t other)
 
 int main(int argc, char *argv[])
 {
-	int i, pairs[ARRAY_SIZE(here.sockets)][2];
 	pid_t other;
 	bool ok;
 
@@ -366,17 +364,8 @@ int main(int argc, char *argv[])
 	};
 	ksft_print_header();
 	ksft_set_plan(nr_refusals + 6);
-	fflush(stdout);
 
-	for (i = 0; i < ARRAY_SIZE(here.sockets); i++)
-		TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]),
-			    "socketpair(), errno %d", errno);
-	other = fork();
-	TEST_ASSERT(other >= 0, "fork(), errno %d", errno);
-	for (i = 0; i < ARRAY_SIZE(here.sockets); i++) {
-		here.sockets[i] = pairs[i][!other];
-		close(pairs[i][!!other]);
-	}
+	other = linux_guest_fork(here.sockets, ARRAY_SIZE(here.sockets));
 	if (!other) {
 		ok = receiving_process();
 		fflush(stdout);

@@ -4,7 +4,6 @@
  * says it shares with the pages that it does share, by its own page tables.  An SNP
  * guest has to read these itself, for which its kernel needs /proc/kcore.
  */
-#include <linux/bitmap.h>
 #include <linux/kvm_para.h>
 #include <time.h>
 
@@ -28,12 +27,8 @@
 /* Without GHCB, Linux shares the 2 MiB of .bss..decrypted page by page. */
 #define MAX_SNP_REQUESTS_PER_BOOT	(MAX_REQUESTS_PER_BOOT + 512)
 
-/* How many requests are dropped, and how often the host changes things. */
+/* How many requests are dropped. */
 #define NR_DROPPED		120
-#define NR_HOST_ROUNDS		60
-
-#define SPARE_MEMSLOT		LINUX_GUEST_FREE_MEMSLOT
-#define SPARE_GPA		SZ_4G
 
 /* In the memory of guest_init's step "plug". */
 #define PLUGGED_GPA		(SZ_128M + SZ_1M)
@@ -44,12 +39,10 @@
 /* Linux gives up a request after so many repetitions. */
 #define NR_RETRIES		10000
 
-#define NR_BENCH_BOOTS		3
-
 #define STRESS			"mem_encrypt_stress.ko"
 #define HYPERCALLS		"kvm_hypercall_test.ko"
 
-static bool defective, bench, real, es, snp, quick;
+static bool defective, real, es, snp, quick;
 
 static const struct linux_guest_option own_options[] = {
 	{ 'd', &defective,
@@ -58,8 +51,6 @@ static const struct linux_guest_option own_options[] = {
 	{ 'e', &es, .help = "the same, whose registers are encrypted as well (SEV-ES)" },
 	{ 'n', &snp, .help = "the same, whose memory nobody else can change (SEV-SNP)" },
 	{ 'q', &quick, .help = "only what takes seconds: boot with one vCPU and with two" },
-	{ 'b', &bench,
-	  .help = "no test, but how long plain and SEV guests take to boot, in ns" },
 };
 
 static struct linux_guest_options options = {
@@ -248,15 +239,6 @@ struct watch {
 	int nr_requests;		/* until userspace of the last kernel */
 	u64 nr_shared;
 
-	bool has_told;			/* an SNP guest, what it shares */
-	/* Of an SNP guest: the request that was dropped, until it is noticed. */
-	u64 dropped_gpa, dropped_size;
-	bool dropped_private;
-
-	int nr_dropped;
-	int nr_noticed;
-	int nr_host_rounds;
-
 	int nr_busy;
 
 	int nr_too_ready;		/* requests while an earlier kernel's consent stands */
@@ -272,7 +254,7 @@ static void compare(struct watch *watch, const char *when)
 
 	if (watch->scenario->always_busy || (es && !snp && !watch->sev->page_tables))
 		return;
-	if (snp && !watch->has_told)
+	if (snp && !watch->sev->guest->shared->has_told)
 		return;
 	diff = linux_guest_sev_compare(watch->sev, this_vcpu, 0, 0);
 	expect(diff.nr_shared && !diff.nr_missing && !diff.nr_stale,
@@ -284,23 +266,19 @@ static void compare(struct watch *watch, const char *when)
 /* guest_init says what it is about to do: all that was before has been done. */
 static void watch_line(struct linux_guest *guest, const char *line)
 {
+	struct linux_guest_shared *shared = guest->shared;
 	struct linux_guest_sev *sev = guest->private;
 	struct watch *watch = sev->private;
 	const struct scenario *scenario = watch->scenario;
 	struct timespec elapsed;
-	unsigned long start, end;
+	unsigned long start;
 	int nr_cpus, max;
 
 	line = strstr(line, "guest_init: ");
-	if (!line)
+	if (!line || linux_guest_told_shared(guest, line))
 		return;
 	if (sscanf(line, "guest_init: kernel at 0x%lx", &start) == 1) {
 		sev->page_tables = start + watch->page_tables;
-		return;
-	}
-	if (sscanf(line, "guest_init: shared 0x%lx 0x%lx", &start, &end) == 2) {
-		linux_guest_sev_tell(sev, start, end - start);
-		watch->has_told = true;
 		return;
 	}
 
@@ -313,23 +291,22 @@ static void watch_line(struct linux_guest *guest, const char *line)
 		if (watch->nr_kernels == 1) {
 			ksft_print_msg("%s: userspace after %ld.%ld s, %d requests\n",
 				       scenario->name, elapsed.tv_sec,
-				       elapsed.tv_nsec / 100000000, sev->nr_requests);
+				       elapsed.tv_nsec / 100000000, shared->nr_requests);
 			expect(sscanf(line, "guest_init: %d", &nr_cpus) == 1 &&
 			       nr_cpus == guest->nr_vcpus, "%d vCPUs, but %s",
 			       guest->nr_vcpus, line);
 		}
 		max = snp ? MAX_SNP_REQUESTS_PER_BOOT : MAX_REQUESTS_PER_BOOT;
-		expect(defective == (sev->nr_requests - watch->nr_requests >= max),
-		       "%d requests", sev->nr_requests - watch->nr_requests);
+		expect(defective == (shared->nr_requests - watch->nr_requests >= max),
+		       "%d requests", shared->nr_requests - watch->nr_requests);
 	}
-	watch->nr_requests = sev->nr_requests;
+	watch->nr_requests = shared->nr_requests;
 
 	/* While the module converts memory the guest is not at rest. */
 	if (!strstr(scenario->cmdline, "conversions") || strstr(line, "CPUs online") ||
 	    strstr(line, "guest_init: done"))
 		compare(watch, line);
-	linux_guest_sev_forget(sev);
-	watch->has_told = false;
+	linux_guest_forget_shared(guest);
 	/* The next kernel has others. */
 	if (strstr(line, "step kexec"))
 		sev->page_tables = 0;
@@ -339,6 +316,9 @@ static void watch_line(struct linux_guest *guest, const char *line)
 			    "The list of shared ranges takes no page");
 	if (strstr(line, "modules loaded"))
 		guest->wait = scenario->drop || scenario->host_stress;
+	/* The module accesses what it has converted, at once. */
+	if (snp && scenario->drop && strstr(line, "modules loaded"))
+		shared->nr_to_drop = NR_DROPPED;
 	pthread_mutex_unlock(&sev->m.lock);
 }
 
@@ -351,78 +331,37 @@ static bool changes_list(struct linux_guest_sev *sev, u64 gpa, u64 size, bool pr
 	return !range || range->start > gpa || range->end < gpa + size;
 }
 
-/* Do what an SNP guest has asked for.  It could not go on without. */
-static void end_drop(struct watch *watch)
-{
-	if (!watch->dropped_size)
-		return;
-	TEST_ASSERT(!linux_guest_sev_take(watch->sev, watch->dropped_gpa, watch->dropped_size,
-					  watch->dropped_private),
-		    "The list of shared ranges does not take what was dropped");
-	watch->dropped_size = 0;
-}
-
-/* KVM must refuse the guest's first access, before there is another request. */
-static bool watch_snp_request(struct watch *watch, u64 gpa, u64 size, bool private)
-{
-	struct linux_guest *guest = watch->sev->guest;
-
-	/* Linux prints when it has applied no alternatives yet. */
-	watch->nr_early += !guest->console_len;
-	end_drop(watch);
-	/* The module accesses what it has converted, at once. */
-	if (!watch->scenario->drop || !READ_ONCE(guest->wait))
-		return true;
-
-	watch->dropped_gpa = gpa;
-	watch->dropped_size = size;
-	watch->dropped_private = private;
-	if (++watch->nr_dropped == NR_DROPPED)
-		WRITE_ONCE(guest->wait, false);
-	return false;
-}
-
-static bool watch_fault(struct watch *watch, struct kvm_vcpu *vcpu)
-{
-	u64 gpa = vcpu->run->memory_fault.gpa, flags = vcpu->run->memory_fault.flags;
-	bool noticed;
-
-	pthread_mutex_lock(&watch->sev->m.lock);
-	noticed = gpa - watch->dropped_gpa < watch->dropped_size &&
-		  watch->dropped_private == !!(flags & KVM_MEMORY_EXIT_FLAG_PRIVATE);
-	watch->nr_noticed += noticed;
-	if (noticed)
-		end_drop(watch);
-	pthread_mutex_unlock(&watch->sev->m.lock);
-	return noticed;
-}
-
 /* The list without what the guest asks for must differ by just that. */
 static void drop_request(struct watch *watch, u64 gpa, u64 size, bool private)
 {
 	struct linux_guest_sev *sev = watch->sev;
+	struct linux_guest_shared *shared = sev->guest->shared;
 	struct linux_guest_shared_diff without = linux_guest_sev_compare(sev, this_vcpu, 0, 0);
 	struct linux_guest_shared_diff others = linux_guest_sev_compare(sev, this_vcpu, gpa, size);
 
 	about("%s", watch->scenario->name);
-	watch->nr_dropped++;
-	watch->nr_noticed += (private ? without.nr_stale : without.nr_missing) > 0 &&
-			     without.first >= gpa && without.first - gpa < size;
+	shared->nr_dropped++;
+	shared->nr_noticed += (private ? without.nr_stale : without.nr_missing) > 0 &&
+			      without.first >= gpa && without.first - gpa < size;
 	expect(!others.nr_missing && !others.nr_stale,
 	       "pages out of 0x%lx, 0x%lx bytes, differ, from 0x%lx", gpa, size, others.first);
-	if (watch->nr_dropped == NR_DROPPED)
+	if (shared->nr_dropped == NR_DROPPED)
 		WRITE_ONCE(sev->guest->wait, false);
 }
 
-static bool watch_request(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u64 gpa,
-			  u64 size, bool private)
+static void watch_request(struct linux_guest *guest, struct kvm_vcpu *vcpu, u64 gpa, u64 size,
+			  bool private)
 {
+	struct linux_guest_sev *sev = guest->private;
 	struct watch *watch = sev->private;
 	int patched;
 
-	if (snp)
-		return watch_snp_request(watch, gpa, size, private);
-	linux_guest_read(sev->guest, watch->patched_gva - LINUX_GUEST_KERNEL_MAP, &patched,
+	/* Linux prints when it has applied no alternatives yet. */
+	if (snp) {
+		watch->nr_early += !guest->console_len;
+		return;
+	}
+	linux_guest_read(guest, watch->patched_gva - LINUX_GUEST_KERNEL_MAP, &patched,
 			 sizeof(patched), true);
 	watch->nr_early += !patched;
 	if (!sev->nr_ready && vcpu_get_msr(vcpu, MSR_KVM_MIGRATION_CONTROL))
@@ -431,7 +370,6 @@ static bool watch_request(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u6
 		watch->nr_lost += linux_guest_sev_nr_shared(sev, vcpu, gpa, size);
 	if (watch->scenario->drop && changes_list(sev, gpa, size, private))
 		drop_request(watch, gpa, size, private);
-	return true;
 }
 
 /* An answer that there is not: KVM_RUN must fail, and the exit be as it was. */
@@ -497,13 +435,11 @@ static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	int nr_ready = sev->nr_ready;
 
 	this_vcpu = vcpu;
-	if (vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT)
-		return watch_fault(watch, vcpu);
 	if (watch->scenario->busy &&
 	    (vcpu->run->exit_reason == KVM_EXIT_COCO_MAP_GPA_RANGE ||
 	     vcpu->run->exit_reason == KVM_EXIT_HYPERCALL) &&
 	    (watch->scenario->always_busy ||
-	     watch->nr_busy < NR_BUSY * (sev->nr_requests + 1))) {
+	     watch->nr_busy < NR_BUSY * (guest->shared->nr_requests + 1))) {
 		answer_busy(watch, vcpu);
 		return true;
 	}
@@ -518,55 +454,6 @@ static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 		pthread_mutex_unlock(&sev->m.lock);
 	}
 	return true;
-}
-
-static void *stress_host(void *arg)
-{
-	struct watch *watch = arg;
-	struct linux_guest *guest = watch->sev->guest;
-	struct kvm_vm *vm = guest->vm;
-	unsigned long *dirty = bitmap_zalloc(GUEST_MEM_SIZE / SZ_4K);
-	int i;
-
-	while (!READ_ONCE(guest->wait))
-		usleep(10000);
-
-	for (i = 0; i < NR_HOST_ROUNDS; i++) {
-		/* Dirty logging is not for guest_memfd. */
-		if (!snp)
-			linux_guest_log_dirty_pages(guest, true);
-		vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS, SPARE_GPA, SPARE_MEMSLOT,
-					    16, 0);
-		usleep(20000);
-		if (!snp)
-			linux_guest_get_dirty_log(guest, dirty);
-		vm_mem_region_delete(vm, SPARE_MEMSLOT);
-		usleep(20000);
-		if (!snp)
-			linux_guest_log_dirty_pages(guest, false);
-		watch->nr_host_rounds++;
-	}
-	WRITE_ONCE(guest->wait, false);
-	free(dirty);
-	return NULL;
-}
-
-static void be_intel(struct kvm_vcpu *vcpu)
-{
-	static const u32 leaves[] = { 0, 0x80000000 };
-	struct kvm_cpuid_entry2 *entry;
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(leaves); i++) {
-		entry = vcpu_get_cpuid_entry(vcpu, leaves[i]);
-		memcpy(&entry->ebx, "Genu", 4);
-		memcpy(&entry->edx, "ineI", 4);
-		memcpy(&entry->ecx, "ntel", 4);
-		vcpu_set_cpuid(vcpu);
-	}
-	/* Family 6, model 15 */
-	vcpu_get_cpuid_entry(vcpu, 1)->eax = 0x6f0;
-	vcpu_set_cpuid(vcpu);
 }
 
 static unsigned long vm_type(void)
@@ -627,7 +514,7 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 
 	watch->sev = linux_guest_sev_create(&params);
 	watch->sev->private = watch;
-	watch->sev->request = watch_request;
+	watch->sev->guest->shared->request = watch_request;
 	/* As if another kernel had run before, and ended without telling the host. */
 	if (!snp)
 		vcpu_set_msr(watch->sev->guest->vcpus[0], MSR_KVM_MIGRATION_CONTROL,
@@ -635,10 +522,11 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 	watch->sev->guest->exit = watch_exit;
 	watch->sev->guest->line = watch_line;
 	if (scenario->intel)
-		be_intel(watch->sev->guest->vcpus[0]);
+		/* Family 6, model 15 */
+		linux_guest_set_cpu(watch->sev->guest->vcpus[0], "GenuineIntel", 0x6f0);
 	if (strstr(scenario->cmdline, LINUX_GUEST_DISK_CMDLINE)) {
 		disk = linux_guest_add_disk(watch->sev->guest, DISK_SIZE);
-		disk->may_access = linux_guest_sev_is_shared;
+		disk->may_access = linux_guest_is_shared;
 	}
 }
 
@@ -673,6 +561,7 @@ static bool boot(const struct scenario *scenario)
 	bool is_stress = scenario->module && !strcmp(scenario->module, STRESS);
 	struct watch _watch = { .scenario = scenario }, *watch = &_watch;
 	struct linux_guest_sev *sev;
+	struct linux_guest_shared *shared;
 	struct linux_guest *guest;
 	enum linux_guest_end end;
 	const char *splat;
@@ -690,15 +579,18 @@ static bool boot(const struct scenario *scenario)
 	watch->sev->page_tables = text - LINUX_GUEST_KERNEL_MAP + watch->page_tables;
 	sev = watch->sev;
 	guest = sev->guest;
+	shared = guest->shared;
 	clock_gettime(CLOCK_MONOTONIC, &watch->start);
 	if (scenario->host_stress)
-		TEST_ASSERT(!pthread_create(&thread, NULL, stress_host, watch),
+		TEST_ASSERT(!pthread_create(&thread, NULL, linux_guest_stress_host, guest),
 			    "No thread for the host's stress");
 	end = linux_guest_run(guest, options.seconds);
-	/* It waits if the guest has died before. */
-	guest->wait = true;
-	if (scenario->host_stress)
+	if (scenario->host_stress) {
+		expect(guest->nr_host_rounds == LINUX_GUEST_HOST_ROUNDS, "the guest did not wait");
+		/* It waits if the guest has died before. */
+		guest->wait = true;
 		pthread_join(thread, NULL);
+	}
 	splat = linux_guest_splat(guest);
 	nr_steps = linux_guest_count(guest, "guest_init: step");
 
@@ -743,79 +635,26 @@ static bool boot(const struct scenario *scenario)
 		       sev->nr_ready, sev->nr_cleared, nr_cleared);
 	busy_enough = scenario->always_busy ?
 		      watch->nr_busy > NR_RETRIES && watch->nr_busy < NR_RETRIES + 60 :
-		      watch->nr_busy == NR_BUSY * sev->nr_requests;
+		      watch->nr_busy == NR_BUSY * shared->nr_requests;
 	if (scenario->busy)
 		expect(busy_enough, "the host was busy %d times for %d requests", watch->nr_busy,
-		       sev->nr_requests);
+		       shared->nr_requests);
 	if (scenario->drop)
-		expect(watch->nr_dropped >= NR_DROPPED && watch->nr_noticed == watch->nr_dropped,
-		       "of %d requests that were dropped, %d were noticed", watch->nr_dropped,
-		       watch->nr_noticed);
-	if (scenario->host_stress)
-		expect(watch->nr_host_rounds == NR_HOST_ROUNDS, "the guest did not wait");
+		expect(shared->nr_dropped >= NR_DROPPED &&
+		       shared->nr_noticed == shared->nr_dropped,
+		       "of %d requests that were dropped, %d were noticed", shared->nr_dropped,
+		       shared->nr_noticed);
 
 	ksft_print_msg("%s: %d steps, %d requests, %d early, %lu pages shared at the end",
-		       scenario->name, nr_steps, sev->nr_requests, watch->nr_early,
+		       scenario->name, nr_steps, shared->nr_requests, watch->nr_early,
 		       watch->nr_shared);
 	if (scenario->drop)
-		printf(", %d of %d dropped ones noticed", watch->nr_noticed, watch->nr_dropped);
+		printf(", %d of %d dropped ones noticed", shared->nr_noticed, shared->nr_dropped);
 	printf("\n");
 	if (nr_failed)
 		linux_guest_print_console(guest, 60);
 	linux_guest_sev_free(sev);
 	return !nr_failed;
-}
-
-static struct timespec userspace_at;
-
-static void note_userspace(struct linux_guest *guest, const char *line)
-{
-	if (strstr(line, "CPUs online"))
-		clock_gettime(CLOCK_MONOTONIC, &userspace_at);
-}
-
-/* From the guest's first instruction to PID 1. */
-static s64 boot_ns(bool is_sev)
-{
-	struct linux_guest_file file = { "init", .mode = 0755 };
-	struct linux_guest_params params = {
-		.kernel = options.kernel,
-		.cmdline = "--",
-		.files = &file,
-		.nr_files = 1,
-		.nr_vcpus = 1,
-		.mem_size = GUEST_MEM_SIZE,
-	};
-	struct linux_guest_sev *sev = NULL;
-	struct linux_guest *guest;
-	enum linux_guest_end end;
-	struct timespec start;
-	char init[PATH_MAX];
-
-	linux_guest_program(init, sizeof(init), "guest_init");
-	file.host_path = init;
-	if (is_sev)
-		sev = linux_guest_sev_create(&params);
-	guest = is_sev ? sev->guest : linux_guest_create(&params);
-	guest->line = note_userspace;
-	userspace_at = (struct timespec) {};
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	end = linux_guest_run(guest, options.seconds);
-	TEST_ASSERT(end == LINUX_GUEST_RESET && userspace_at.tv_sec, "The guest ended by %s %s",
-		    linux_guest_end_str(end), guest->error);
-	if (is_sev)
-		linux_guest_sev_free(sev);
-	else
-		linux_guest_free(guest);
-	return timespec_to_ns(timespec_sub(userspace_at, start));
-}
-
-static void print_boot_times(void)
-{
-	int i;
-
-	for (i = 0; i < 2 * NR_BENCH_BOOTS; i++)
-		printf("bench: boot_%s %ld\n", i & 1 ? "sev" : "plain", boot_ns(i & 1));
 }
 
 static bool is_wanted(const struct scenario *scenario)
@@ -836,10 +675,6 @@ int main(int argc, char *argv[])
 	__TEST_REQUIRE(linux_guest_sev_supported(vm_type()), "%s",
 		       snp ? "KVM has no SNP VMs" : es ? "KVM has no SEV-ES VMs" :
 		       real ? "KVM has no SEV VMs" : "No VM here can look like an SEV VM");
-	if (bench) {
-		print_boot_times();
-		return 0;
-	}
 	linux_guest_require_symbols(&options);
 
 	ksft_print_header();

@@ -24,12 +24,8 @@
 /* Linux shares its swiotlb, what each driver needs, and nothing else. */
 #define MAX_REQUESTS		30
 
-/* How many requests are dropped, and how often the host changes things. */
+/* How many requests are dropped. */
 #define NR_DROPPED		120
-#define NR_HOST_ROUNDS		60
-
-#define SPARE_MEMSLOT		LINUX_GUEST_FREE_MEMSLOT
-#define SPARE_GPA		SZ_4G
 
 #define STRESS			"mem_encrypt_stress.ko"
 
@@ -123,22 +119,15 @@ struct watch {
 	const struct scenario *scenario;
 	struct linux_guest_tdx *td;
 	struct timespec start;
-	bool has_told;			/* what it shares */
 	u64 nr_shared;
-
-	/* The request that was dropped, until it is noticed. */
-	u64 dropped_gpa, dropped_size;
-	bool dropped_private;
-	int nr_dropped;
-	int nr_noticed;
-
-	int nr_host_rounds;
 };
 
 static void compare(struct watch *watch, const char *when)
 {
-	struct linux_guest_shared_diff diff = linux_guest_tdx_compare(watch->td);
+	struct linux_guest *guest = watch->td->guest;
+	struct linux_guest_shared_diff diff;
 
+	diff = linux_guest_compare_shared(guest, guest->shared->told, 0, 0);
 	expect(diff.nr_shared && !diff.nr_missing && !diff.nr_stale,
 	       "%s: of %lu shared pages %lu weren't asked for, %lu are private by now, from 0x%lx",
 	       when, diff.nr_shared, diff.nr_missing, diff.nr_stale, diff.first);
@@ -148,21 +137,16 @@ static void compare(struct watch *watch, const char *when)
 /* guest_init says what it is about to do: all that was before has been done. */
 static void watch_line(struct linux_guest *guest, const char *line)
 {
+	struct linux_guest_shared *shared = guest->shared;
 	struct linux_guest_tdx *td = guest->private;
 	struct watch *watch = td->private;
 	const struct scenario *scenario = watch->scenario;
 	struct timespec elapsed;
-	unsigned long start, end;
 	int nr_cpus;
 
 	line = strstr(line, "guest_init: ");
-	if (!line)
+	if (!line || linux_guest_told_shared(guest, line))
 		return;
-	if (sscanf(line, "guest_init: shared 0x%lx 0x%lx", &start, &end) == 2) {
-		linux_guest_tdx_tell(td, start, end - start);
-		watch->has_told = true;
-		return;
-	}
 
 	/* Each thread has its own. */
 	about("%s", scenario->name);
@@ -170,95 +154,23 @@ static void watch_line(struct linux_guest *guest, const char *line)
 	if (strstr(line, "CPUs online")) {
 		elapsed = timespec_elapsed(watch->start);
 		ksft_print_msg("%s: userspace after %ld.%ld s, %d requests\n", scenario->name,
-			       elapsed.tv_sec, elapsed.tv_nsec / 100000000, td->nr_requests);
+			       elapsed.tv_sec, elapsed.tv_nsec / 100000000, shared->nr_requests);
 		expect(sscanf(line, "guest_init: %d", &nr_cpus) == 1 &&
 		       nr_cpus == guest->nr_vcpus, "%d vCPUs, but %s", guest->nr_vcpus, line);
-		expect(td->nr_requests <= MAX_REQUESTS, "%d requests", td->nr_requests);
+		expect(shared->nr_requests <= MAX_REQUESTS, "%d requests", shared->nr_requests);
 	}
 	/* While the module converts memory the guest is not at rest. */
-	if (watch->has_told &&
+	if (shared->has_told &&
 	    (!strstr(scenario->cmdline, "conversions") || strstr(line, "CPUs online") ||
 	     strstr(line, "guest_init: done")))
 		compare(watch, line);
-	linux_guest_tdx_forget(td);
-	watch->has_told = false;
+	linux_guest_forget_shared(guest);
 	if (strstr(line, "modules loaded"))
 		guest->wait = scenario->drop || scenario->host_stress;
-	pthread_mutex_unlock(&td->lock);
-}
-
-/* The guest got what it has asked for before, as if it had been late. */
-static void end_drop(struct watch *watch)
-{
-	if (!watch->dropped_size)
-		return;
-	TEST_ASSERT(!linux_guest_tdx_take(watch->td, watch->dropped_gpa, watch->dropped_size,
-					  watch->dropped_private),
-		    "The list of shared ranges does not take what was dropped");
-	watch->dropped_size = 0;
-}
-
-/* KVM must refuse the guest's first access, before there is another request. */
-static bool watch_request(struct linux_guest_tdx *td, u64 gpa, u64 size, bool private)
-{
-	struct watch *watch = td->private;
-
-	end_drop(watch);
 	/* The module accesses what it has converted, at once. */
-	if (!watch->scenario->drop || !READ_ONCE(td->guest->wait))
-		return true;
-
-	watch->dropped_gpa = gpa;
-	watch->dropped_size = size;
-	watch->dropped_private = private;
-	if (++watch->nr_dropped == NR_DROPPED)
-		WRITE_ONCE(td->guest->wait, false);
-	return false;
-}
-
-static bool watch_fault(struct watch *watch, struct kvm_vcpu *vcpu)
-{
-	u64 gpa = vcpu->run->memory_fault.gpa, flags = vcpu->run->memory_fault.flags;
-	bool noticed;
-
-	pthread_mutex_lock(&watch->td->lock);
-	noticed = gpa - watch->dropped_gpa < watch->dropped_size &&
-		  watch->dropped_private == !!(flags & KVM_MEMORY_EXIT_FLAG_PRIVATE);
-	watch->nr_noticed += noticed;
-	if (noticed)
-		end_drop(watch);
-	pthread_mutex_unlock(&watch->td->lock);
-	return noticed;
-}
-
-static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
-{
-	struct linux_guest_tdx *td = guest->private;
-
-	if (vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT)
-		return watch_fault(td->private, vcpu);
-	return linux_guest_tdx_exit(guest, vcpu);
-}
-
-static void *stress_host(void *arg)
-{
-	struct watch *watch = arg;
-	struct linux_guest *guest = watch->td->guest;
-	int i;
-
-	while (!READ_ONCE(guest->wait))
-		usleep(10000);
-
-	for (i = 0; i < NR_HOST_ROUNDS; i++) {
-		vm_userspace_mem_region_add(guest->vm, VM_MEM_SRC_ANONYMOUS, SPARE_GPA,
-					    SPARE_MEMSLOT, 16, 0);
-		usleep(20000);
-		vm_mem_region_delete(guest->vm, SPARE_MEMSLOT);
-		usleep(20000);
-		watch->nr_host_rounds++;
-	}
-	WRITE_ONCE(guest->wait, false);
-	return NULL;
+	if (scenario->drop && strstr(line, "modules loaded"))
+		shared->nr_to_drop = NR_DROPPED;
+	pthread_mutex_unlock(&td->lock);
 }
 
 static void create_guest(struct watch *watch, const struct scenario *scenario)
@@ -289,12 +201,10 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 
 	watch->td = linux_guest_tdx_create(&params);
 	watch->td->private = watch;
-	watch->td->request = watch_request;
-	watch->td->guest->exit = watch_exit;
 	watch->td->guest->line = watch_line;
 	if (strstr(scenario->cmdline, LINUX_GUEST_DISK_CMDLINE)) {
 		disk = linux_guest_add_disk(watch->td->guest, DISK_SIZE);
-		disk->may_access = linux_guest_tdx_is_shared;
+		disk->may_access = linux_guest_is_shared;
 	}
 }
 
@@ -303,6 +213,7 @@ static void check_boot(struct watch *watch, enum linux_guest_end end)
 	const struct scenario *scenario = watch->scenario;
 	struct linux_guest_tdx *td = watch->td;
 	struct linux_guest *guest = td->guest;
+	struct linux_guest_shared *shared = guest->shared;
 	const char *splat = linux_guest_splat(guest);
 	char quote[128];
 
@@ -335,16 +246,16 @@ static void check_boot(struct watch *watch, enum linux_guest_end end)
 	       "%d quotes were made, and not %d lines '%s'", td->nr_quotes, scenario->nr_quotes,
 	       quote);
 	if (scenario->drop)
-		expect(watch->nr_dropped >= NR_DROPPED && watch->nr_noticed == watch->nr_dropped,
-		       "of %d requests that were dropped, %d were noticed", watch->nr_dropped,
-		       watch->nr_noticed);
-	if (scenario->host_stress)
-		expect(watch->nr_host_rounds == NR_HOST_ROUNDS, "the guest did not wait");
+		expect(shared->nr_dropped == NR_DROPPED &&
+		       shared->nr_noticed == shared->nr_dropped,
+		       "of %d requests that were dropped, %d were noticed", shared->nr_dropped,
+		       shared->nr_noticed);
 }
 
 static bool boot(const struct scenario *scenario)
 {
 	struct watch _watch = { .scenario = scenario }, *watch = &_watch;
+	struct linux_guest_shared *shared;
 	struct linux_guest *guest;
 	enum linux_guest_end end;
 	pthread_t thread;
@@ -354,21 +265,24 @@ static bool boot(const struct scenario *scenario)
 	clock_gettime(CLOCK_MONOTONIC, &watch->start);
 	create_guest(watch, scenario);
 	guest = watch->td->guest;
+	shared = guest->shared;
 	if (scenario->host_stress)
-		TEST_ASSERT(!pthread_create(&thread, NULL, stress_host, watch),
+		TEST_ASSERT(!pthread_create(&thread, NULL, linux_guest_stress_host, guest),
 			    "No thread for the host's stress");
 	end = linux_guest_run(guest, options.seconds);
-	/* It waits if the guest has died before. */
-	guest->wait = true;
-	if (scenario->host_stress)
+	if (scenario->host_stress) {
+		expect(guest->nr_host_rounds == LINUX_GUEST_HOST_ROUNDS, "the guest did not wait");
+		/* It waits if the guest has died before. */
+		guest->wait = true;
 		pthread_join(thread, NULL);
+	}
 	check_boot(watch, end);
 
 	ksft_print_msg("%s: %d steps, %d requests, %lu pages shared at the end",
 		       scenario->name, linux_guest_count(guest, "guest_init: step"),
-		       watch->td->nr_requests, watch->nr_shared);
+		       shared->nr_requests, watch->nr_shared);
 	if (scenario->drop)
-		printf(", %d of %d dropped ones noticed", watch->nr_noticed, watch->nr_dropped);
+		printf(", %d of %d dropped ones noticed", shared->nr_noticed, shared->nr_dropped);
 	printf("\n");
 	if (nr_failed)
 		linux_guest_print_console(guest, 60);

@@ -44,6 +44,8 @@
 
 #define LINUX_GUEST_FREE_MEMSLOT	2
 
+#define LINUX_GUEST_HOST_ROUNDS		60
+
 /* Why a run has ended. */
 enum linux_guest_end {
 	LINUX_GUEST_RUNNING,
@@ -92,6 +94,7 @@ struct linux_guest_uart {
 
 struct linux_guest_disk;
 struct linux_guest_ioapic;
+struct linux_guest_shared;
 
 struct linux_guest {
 	struct kvm_vm *vm;
@@ -109,8 +112,14 @@ struct linux_guest {
 	/* A TD's: KVM has none for it. */
 	struct linux_guest_ioapic *ioapic;
 
+	/* See linux_guest_shared.h. */
+	struct linux_guest_shared *shared;
+
 	/* May be changed while the guest runs. */
 	bool wait;
+
+	/* What linux_guest_stress_host() has done so far. */
+	int nr_host_rounds;
 
 	/*
 	 * The test's, all optional, to be set before linux_guest_run().
@@ -170,6 +179,9 @@ struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *pa
  */
 struct linux_guest *linux_guest_create(const struct linux_guest_params *params);
 
+/* Another CPU: its vendor, and family and model as they are in EAX of leaf 1. */
+void linux_guest_set_cpu(struct kvm_vcpu *vcpu, const char *vendor, u32 signature);
+
 /*
  * Run all vCPUs until the guest ends, or for so many seconds of wall time;
  * no vCPU is running any more on return.  After LINUX_GUEST_TIMEOUT and
@@ -189,10 +201,26 @@ void __printf(2, 3) linux_guest_fail(struct linux_guest *guest, const char *fmt,
 
 void linux_guest_free(struct linux_guest *guest);
 
+/* Reads and writes, KVM_MSR_FILTER_READ and KVM_MSR_FILTER_WRITE, become exits. */
+void linux_guest_filter_msr(struct linux_guest *guest, u32 msr, u32 accesses);
+
+/*
+ * SNP guests and TDs: their private memory is elsewhere, in guest_memfd, and they look for
+ * ACPI tables only.
+ */
+bool linux_guest_has_memfd(struct linux_guest *guest);
+
 void linux_guest_log_dirty_pages(struct linux_guest *guest, bool enable);
 
 /* What was written since the last time, through any address. */
 void linux_guest_get_dirty_log(struct linux_guest *guest, unsigned long *bitmap);
+
+/*
+ * For pthread_create(), with the guest as argument: from when it is to wait, change
+ * memslots and, if KVM can, log dirty pages, LINUX_GUEST_HOST_ROUNDS times; then let
+ * it go on.
+ */
+void *linux_guest_stress_host(void *guest);
 
 /* The path of a program that is built along with the test. */
 void linux_guest_program(char *path, size_t size, const char *name);

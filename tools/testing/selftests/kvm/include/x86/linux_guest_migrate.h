@@ -173,6 +173,12 @@ int linux_guest_receive(struct linux_guest *guest, struct linux_guest_migration 
 			unsigned int seconds);
 
 /*
+ * fork() for a test that is both sides: each process has one end of all @nr sockets, for
+ * as many migrations.
+ */
+pid_t linux_guest_fork(int *sockets, int nr);
+
+/*
  * The dirty log is about what vCPUs and KVM write.  A device that has written to
  * the guest's memory has to say so, after it did.
  */

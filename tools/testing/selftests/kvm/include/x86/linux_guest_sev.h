@@ -24,21 +24,10 @@ struct linux_guest_sev {
 	 */
 	struct linux_guest_migration m;
 
-	/* The test's: so many requests from now on are not taken, and the guest is told. */
-	int nr_refused;
-
-	int nr_requests;
 	int nr_ready;			/* KVM_MIGRATION_READY written */
 	int nr_cleared;			/* 0 written */
 
-	/*
-	 * The test's, optional: sees a request before it is taken, under the lock.
-	 * If it returns false the request isn't taken, but the guest is told that
-	 * it was.
-	 */
-	bool (*request)(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u64 gpa,
-			u64 size, bool private);
-	void *private;
+	void *private;			/* the test's */
 
 	/*
 	 * The gpa of the kernel's page tables, if the vCPUs' CR3 cannot be read: the
@@ -48,7 +37,7 @@ struct linux_guest_sev {
 	u64 page_tables;
 
 	/* The library's. */
-	unsigned long *bitmap, *told;
+	unsigned long *bitmap;
 };
 
 /*
@@ -75,23 +64,8 @@ void linux_guest_sev_free(struct linux_guest_sev *sev);
 bool linux_guest_sev_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu);
 
 /*
- * Take a request that linux_guest_sev::request has not let be taken.  0 or a negative
- * errno.  The caller has the lock.
- */
-int linux_guest_sev_take(struct linux_guest_sev *sev, u64 gpa, u64 size, bool private);
-
-/* For linux_guest_disk::may_access: a device can't read what is encrypted. */
-bool linux_guest_sev_is_shared(struct linux_guest *guest, u64 gpa, u64 size);
-
-/*
- * Nobody can read the page tables of an SNP guest.  The test has to tell what the guest
- * says, on its console, that it maps without the C-bit; and when this counts no more.
- */
-void linux_guest_sev_tell(struct linux_guest_sev *sev, u64 gpa, u64 size);
-void linux_guest_sev_forget(struct linux_guest_sev *sev);
-
-/*
- * Compare the list with the page tables that @vcpu can reach, but for the pages of
+ * Compare the list with the page tables that @vcpu can reach, or with what an SNP guest
+ * has told, see linux_guest_shared.h, but for the pages of
  * [@gpa, @gpa + @size), which the guest may be in the middle of changing.  The caller
  * has the lock, and is the vCPU's thread unless the vCPU is stopped.
  */

@@ -26,28 +26,20 @@
 struct linux_guest_tdx {
 	struct linux_guest *guest;
 
-	/* What the guest has asked to share. */
+	/* What the guest has asked to share.  The lock is for what follows as well. */
 	pthread_mutex_t lock;
 	struct shared_ranges shared;
-	int nr_requests;
 
 	/* The message of the guest, which has ended by LINUX_GUEST_ERROR. */
 	bool has_failed;
 	u64 error_code;
 	char message[KVM_COCO_FATAL_ERROR_MESSAGE_SIZE + 1];
 
-	/*
-	 * The test's, optional: sees a request before it is taken, under the lock.
-	 * If it returns false the request isn't taken, but the guest is told that
-	 * it was.
-	 */
-	bool (*request)(struct linux_guest_tdx *td, u64 gpa, u64 size, bool private);
-	void *private;
+	void *private;			/* the test's */
 
 	int nr_quotes;
 
 	/* The library's. */
-	unsigned long *told;
 	u64 quote_gpa, quote_size;
 	pthread_t quote_thread;
 };
@@ -58,25 +50,6 @@ struct linux_guest_tdx {
  */
 struct linux_guest_tdx *linux_guest_tdx_create(struct linux_guest_params *params);
 void linux_guest_tdx_free(struct linux_guest_tdx *td);
-
-/* For linux_guest::exit of a test with an own one. */
-bool linux_guest_tdx_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu);
-
-/* Take a request that was not taken.  0 or a negative errno.  The caller has the lock. */
-int linux_guest_tdx_take(struct linux_guest_tdx *td, u64 gpa, u64 size, bool private);
-
-/* For linux_guest_disk::may_access: a device can't read what is private. */
-bool linux_guest_tdx_is_shared(struct linux_guest *guest, u64 gpa, u64 size);
-
-/*
- * Nobody else can read the page tables of a TD.  The test has to tell what the guest
- * says, on its console, that it maps as shared; and when this counts no more.
- */
-void linux_guest_tdx_tell(struct linux_guest_tdx *td, u64 gpa, u64 size);
-void linux_guest_tdx_forget(struct linux_guest_tdx *td);
-
-/* Compare this with the list.  The caller has the lock. */
-struct linux_guest_shared_diff linux_guest_tdx_compare(struct linux_guest_tdx *td);
 
 /* The library's own. */
 void linux_guest_init_tdx_vcpu(struct kvm_vcpu *vcpu);

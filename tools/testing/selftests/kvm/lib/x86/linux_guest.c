@@ -16,6 +16,7 @@
 #include "linux_guest_acpi.h"
 #include "linux_guest_ioapic.h"
 #include "linux_guest_sev_es.h"
+#include "linux_guest_shared.h"
 #include "linux_guest_snp.h"
 #include "linux_guest_tdx.h"
 #include "linux_guest_virtio.h"
@@ -57,6 +58,9 @@
 /* Three pages of KVM's own and one more, where nothing else is (VMX only). */
 #define IDENTITY_MAP_GPA	0xfffbc000ul
 #define TSS_GPA			0xfffbd000ul
+
+/* Where there is memory for a while, see linux_guest_stress_host(). */
+#define SPARE_GPA		(4ul * SZ_1G)
 
 #define SEV_LEAF		0x8000001f
 
@@ -204,12 +208,6 @@ u8 linux_guest_checksum(const void *data, size_t size)
 	while (size--)
 		sum += *byte++;
 	return -sum;
-}
-
-/* Guests whose private memory is in guest_memfd, and that look for ACPI tables only. */
-static bool is_snp_or_td(struct linux_guest *guest)
-{
-	return is_sev_snp_vm(guest->vm) || is_tdx_vm(guest->vm);
 }
 
 /* Without ACPI, Linux learns of a second CPU from an MP table only. */
@@ -428,7 +426,8 @@ static gpa_t load_linux(struct linux_guest *guest, const struct linux_guest_para
 	tsc_khz = __vcpu_ioctl(guest->vcpus[0], KVM_GET_TSC_KHZ, NULL);
 	TEST_ASSERT(tsc_khz > 0, KVM_IOCTL_ERROR(KVM_GET_TSC_KHZ, tsc_khz));
 	len = snprintf(cmdline, hdr->cmdline_size + 1, BASE_CMDLINE "%stsc_early_khz=%d %s",
-		       is_snp_or_td(guest) ? "" : "acpi=off ", tsc_khz, params->cmdline ?: "");
+		       linux_guest_has_memfd(guest) ? "" : "acpi=off ", tsc_khz,
+		       params->cmdline ?: "");
 	TEST_ASSERT(len <= hdr->cmdline_size, "The command line is too long: %s",
 		    params->cmdline);
 	hdr->cmd_line_ptr = CMDLINE_GPA;
@@ -437,7 +436,7 @@ static gpa_t load_linux(struct linux_guest *guest, const struct linux_guest_para
 
 	add_e820(boot, 0, reserved, E820_RAM);
 	add_e820(boot, reserved, LOW_MEM_END, is_tdx_vm(guest->vm) ? E820_NVS : E820_RESERVED);
-	if (is_snp_or_td(guest)) {
+	if (linux_guest_has_memfd(guest)) {
 		add_e820(boot, ACPI_GPA, ACPI_END, E820_ACPI);
 		boot->acpi_rsdp_addr = ACPI_GPA;
 	}
@@ -617,6 +616,28 @@ static void init_cpuid(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	vcpu_set_cpuid(vcpu);
 }
 
+void linux_guest_set_cpu(struct kvm_vcpu *vcpu, const char *vendor, u32 signature)
+{
+	static const u32 leaves[] = { 0, 0x80000000 };
+	struct kvm_cpuid_entry2 *entry;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(leaves); i++) {
+		entry = vcpu_get_cpuid_entry(vcpu, leaves[i]);
+		memcpy(&entry->ebx, vendor, 4);
+		memcpy(&entry->edx, vendor + 4, 4);
+		memcpy(&entry->ecx, vendor + 8, 4);
+		vcpu_set_cpuid(vcpu);
+	}
+	vcpu_get_cpuid_entry(vcpu, 1)->eax = signature;
+	vcpu_set_cpuid(vcpu);
+}
+
+bool linux_guest_has_memfd(struct linux_guest *guest)
+{
+	return is_sev_snp_vm(guest->vm) || is_tdx_vm(guest->vm);
+}
+
 /* KVM has no C-bit to ignore: give it the memory at the other address as well. */
 static void set_c_bit_memslot(struct linux_guest *guest, u32 flags)
 {
@@ -650,6 +671,36 @@ void linux_guest_get_dirty_log(struct linux_guest *guest, unsigned long *bitmap)
 	for (i = 0; i < BITS_TO_LONGS(nr_pages); i++)
 		bitmap[i] |= log[i];
 	free(log);
+}
+
+void *linux_guest_stress_host(void *arg)
+{
+	struct linux_guest *guest = arg;
+	unsigned long *dirty = bitmap_zalloc(guest->mem_size / PAGE_SIZE);
+	/* It is not for guest_memfd. */
+	bool log = !linux_guest_has_memfd(guest);
+
+	TEST_ASSERT(dirty, "No memory for a bit per page");
+	while (!READ_ONCE(guest->wait))
+		usleep(10000);
+
+	while (guest->nr_host_rounds < LINUX_GUEST_HOST_ROUNDS) {
+		if (log)
+			linux_guest_log_dirty_pages(guest, true);
+		vm_userspace_mem_region_add(guest->vm, VM_MEM_SRC_ANONYMOUS, SPARE_GPA,
+					    LINUX_GUEST_FREE_MEMSLOT, 16, 0);
+		usleep(20000);
+		if (log)
+			linux_guest_get_dirty_log(guest, dirty);
+		vm_mem_region_delete(guest->vm, LINUX_GUEST_FREE_MEMSLOT);
+		usleep(20000);
+		if (log)
+			linux_guest_log_dirty_pages(guest, false);
+		guest->nr_host_rounds++;
+	}
+	WRITE_ONCE(guest->wait, false);
+	free(dirty);
+	return NULL;
 }
 
 static void create_irqchip(struct kvm_vm *vm)
@@ -725,8 +776,8 @@ struct linux_guest *linux_guest_create_empty(const struct linux_guest_params *pa
 	}
 	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS_THP, 0, LINUX_GUEST_MEMSLOT,
 				    guest->mem_size >> vm->page_shift,
-				    is_snp_or_td(guest) ? KVM_MEM_GUEST_MEMFD : 0);
-	if (is_snp_or_td(guest))
+				    linux_guest_has_memfd(guest) ? KVM_MEM_GUEST_MEMFD : 0);
+	if (linux_guest_has_memfd(guest))
 		vm_mem_set_private(vm, 0, guest->mem_size);
 	if (guest->has_c_bit_memslot)
 		set_c_bit_memslot(guest, 0);
@@ -746,7 +797,7 @@ struct linux_guest *linux_guest_create(const struct linux_guest_params *params)
 	struct linux_guest *guest = linux_guest_create_empty(params);
 	gpa_t entry = load_linux(guest, params);
 
-	if (is_snp_or_td(guest))
+	if (linux_guest_has_memfd(guest))
 		linux_guest_write_acpi(guest, ACPI_GPA);
 	else
 		write_mp_table(guest);
@@ -773,6 +824,7 @@ void linux_guest_free(struct linux_guest *guest)
 	print_clock(guest);
 	linux_guest_free_disk(guest->disk);
 	free(guest->ioapic);
+	linux_guest_free_shared(guest->shared);
 	kvm_vm_free(guest->vm);
 	pthread_cond_destroy(&guest->end_cond);
 	pthread_mutex_destroy(&guest->end_lock);
@@ -1069,6 +1121,23 @@ const char *linux_guest_end_str(enum linux_guest_end end)
 	};
 
 	return names[end];
+}
+
+void linux_guest_filter_msr(struct linux_guest *guest, u32 msr, u32 accesses)
+{
+	u8 denied[sizeof(u64)] = {};
+	struct kvm_msr_filter filter = {
+		.flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
+		.ranges[0] = {
+			.flags = accesses,
+			.base = msr,
+			.nmsrs = 1,
+			.bitmap = denied,
+		},
+	};
+
+	vm_enable_cap(guest->vm, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER);
+	vm_ioctl(guest->vm, KVM_X86_SET_MSR_FILTER, &filter);
 }
 
 void linux_guest_program(char *path, size_t size, const char *name)

@@ -806,6 +806,26 @@ int linux_guest_receive(struct linux_guest *guest, struct linux_guest_migration 
 	return err;
 }
 
+pid_t linux_guest_fork(int *sockets, int nr)
+{
+	int i, (*pairs)[2] = calloc(nr, sizeof(*pairs));
+	pid_t other;
+
+	TEST_ASSERT(pairs, "No memory for sockets");
+	for (i = 0; i < nr; i++)
+		TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]),
+			    "socketpair(), errno %d", errno);
+	fflush(stdout);
+	other = fork();
+	TEST_ASSERT(other >= 0, "fork(), errno %d", errno);
+	for (i = 0; i < nr; i++) {
+		sockets[i] = pairs[i][!other];
+		close(pairs[i][!!other]);
+	}
+	free(pairs);
+	return other;
+}
+
 void linux_guest_migration_init(struct linux_guest_migration *m, u64 max_ranges)
 {
 	memset(m, 0, sizeof(*m));

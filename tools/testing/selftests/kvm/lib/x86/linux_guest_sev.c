@@ -39,24 +39,6 @@ bool linux_guest_sev_supported(u32 vm_type)
 	       kvm_has_cap(KVM_CAP_X86_USER_SPACE_MSR);
 }
 
-/* Reads of the guest's MSR_AMD64_SEV become exits. */
-static void filter_msr(struct linux_guest *guest)
-{
-	u8 denied = 0;
-	struct kvm_msr_filter filter = {
-		.flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
-		.ranges[0] = {
-			.flags = KVM_MSR_FILTER_READ,
-			.base = MSR_AMD64_SEV,
-			.nmsrs = 1,
-			.bitmap = &denied,
-		},
-	};
-
-	vm_enable_cap(guest->vm, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER);
-	vm_ioctl(guest->vm, KVM_X86_SET_MSR_FILTER, &filter);
-}
-
 /* All that has been loaded, which is all of the memory, is the guest's from here on. */
 static void launch(struct linux_guest *guest)
 {
@@ -107,23 +89,14 @@ static void walk_table(struct linux_guest_sev *sev, u64 entry, int level, unsign
 	}
 }
 
-void linux_guest_sev_tell(struct linux_guest_sev *sev, u64 gpa, u64 size)
-{
-	linux_guest_mark_shared(sev->guest, sev->told, gpa, size);
-}
-
-void linux_guest_sev_forget(struct linux_guest_sev *sev)
-{
-	bitmap_zero(sev->told, sev->guest->mem_size / SZ_4K);
-}
-
 /* Mark all pages that the vCPU can access without the C-bit. */
 static void walk_vcpu(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, unsigned long *bitmap)
 {
 	struct kvm_sregs sregs;
 
 	if (is_sev_snp_vm(sev->guest->vm)) {
-		memcpy(bitmap, sev->told, bitmap_size(sev->guest->mem_size / SZ_4K));
+		memcpy(bitmap, sev->guest->shared->told,
+		       bitmap_size(sev->guest->mem_size / SZ_4K));
 		return;
 	}
 	if (is_sev_es_vm(sev->guest->vm)) {
@@ -142,7 +115,7 @@ struct linux_guest_shared_diff linux_guest_sev_compare(struct linux_guest_sev *s
 {
 	bitmap_zero(sev->bitmap, sev->guest->mem_size / SZ_4K);
 	walk_vcpu(sev, vcpu, sev->bitmap);
-	return linux_guest_compare_shared(sev->guest, &sev->m.shared, sev->bitmap, gpa, size);
+	return linux_guest_compare_shared(sev->guest, sev->bitmap, gpa, size);
 }
 
 u64 linux_guest_sev_nr_shared(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u64 gpa,
@@ -155,70 +128,6 @@ u64 linux_guest_sev_nr_shared(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu
 	for (page = gpa / SZ_4K; page < nr_pages && page < (gpa + size) / SZ_4K; page++)
 		nr_shared += test_bit(page, sev->bitmap);
 	return nr_shared;
-}
-
-bool linux_guest_sev_is_shared(struct linux_guest *guest, u64 gpa, u64 size)
-{
-	struct linux_guest_sev *sev = guest->private;
-	const struct shared_range *range;
-	bool shared;
-
-	pthread_mutex_lock(&sev->m.lock);
-	range = shared_ranges_next(&sev->m.shared, gpa);
-	shared = range && range->start <= gpa && range->end - gpa >= size;
-	pthread_mutex_unlock(&sev->m.lock);
-	return shared;
-}
-
-int linux_guest_sev_take(struct linux_guest_sev *sev, u64 gpa, u64 size, bool private)
-{
-	int err = private ? shared_ranges_remove(&sev->m.shared, gpa, size) :
-			    shared_ranges_add(&sev->m.shared, gpa, size);
-
-	if (!err && is_sev_snp_vm(sev->guest->vm))
-		linux_guest_convert(sev->guest, gpa, size, private);
-	return err;
-}
-
-static int take_request(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu, u64 gpa, u64 size,
-			bool private)
-{
-	int err = 0;
-
-	pthread_mutex_lock(&sev->m.lock);
-	sev->nr_requests++;
-	if (sev->nr_refused) {
-		sev->nr_refused--;
-		err = -ENOSPC;
-	} else if (!sev->request || sev->request(sev, vcpu, gpa, size, private)) {
-		err = linux_guest_sev_take(sev, gpa, size, private);
-	}
-	pthread_mutex_unlock(&sev->m.lock);
-	return err;
-}
-
-static void take_map_gpa_range(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu)
-{
-	struct kvm_coco_map_gpa_range *map = (void *)vcpu->run->padding;
-	int err;
-
-	err = take_request(sev, vcpu, map->gpa, map->size,
-			   map->flags & KVM_COCO_MAP_GPA_RANGE_PRIVATE);
-	map->ret = err ? EINVAL : 0;
-	map->done = err ? 0 : map->size;
-}
-
-/* With KVM_CAP_EXIT_HYPERCALL, which is enabled for no other hypercall. */
-static void take_hypercall(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu)
-{
-	__u64 *args = vcpu->run->hypercall.args;
-	int err;
-
-	TEST_ASSERT_EQ(vcpu->run->hypercall.nr, KVM_HC_MAP_GPA_RANGE);
-	TEST_ASSERT_EQ(vcpu->run->hypercall.flags, KVM_EXIT_HYPERCALL_LONG_MODE);
-	err = take_request(sev, vcpu, args[0], args[1] * SZ_4K,
-			   args[2] & KVM_MAP_GPA_RANGE_ENCRYPTED);
-	vcpu->run->hypercall.ret = err ? EINVAL : 0;
 }
 
 static void take_msr(struct linux_guest_sev *sev, struct kvm_vcpu *vcpu)
@@ -248,17 +157,11 @@ bool linux_guest_sev_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 		vcpu->run->msr.data = MSR_AMD64_SEV_ENABLED;
 		vcpu->run->msr.error = 0;
 		return true;
-	case KVM_EXIT_COCO_MAP_GPA_RANGE:
-		take_map_gpa_range(sev, vcpu);
-		return true;
-	case KVM_EXIT_HYPERCALL:
-		take_hypercall(sev, vcpu);
-		return true;
 	case KVM_EXIT_COCO_MIGRATION_CONTROL:
 		take_msr(sev, vcpu);
 		return true;
 	}
-	return false;
+	return linux_guest_shared_exit(guest, vcpu);
 }
 
 /* What the guest accesses without the C-bit is shared, whatever else there is. */
@@ -292,15 +195,15 @@ static struct linux_guest_sev *create(struct linux_guest_params *params, bool em
 	/* Debugging is allowed. */
 	guest->sev_policy = params->sev_policy | (is_sev_es_vm(guest->vm) ? SEV_POLICY_ES : 0);
 	if (params->vm_type == KVM_X86_DEFAULT_VM)
-		filter_msr(guest);
+		linux_guest_filter_msr(guest, MSR_AMD64_SEV, KVM_MSR_FILTER_READ);
 	memcpy(guest->snp_host_data, params->snp_host_data, sizeof(guest->snp_host_data));
 	guest->private = sev;
 	guest->exit = linux_guest_sev_exit;
 	sev->guest = guest;
 	sev->bitmap = bitmap_zalloc(guest->mem_size / SZ_4K);
-	sev->told = bitmap_zalloc(guest->mem_size / SZ_4K);
-	TEST_ASSERT(sev->bitmap && sev->told, "No memory for a bitmap");
+	TEST_ASSERT(sev->bitmap, "No memory for a bitmap");
 	linux_guest_migration_init(&sev->m, LINUX_GUEST_MAX_SHARED_RANGES);
+	linux_guest_init_shared(guest, &sev->m.lock, &sev->m.shared);
 	sev->m.find_private = find_private;
 	migration_event(&sev->m.state, MIGRATION_OFFER);
 
@@ -335,6 +238,5 @@ void linux_guest_sev_free(struct linux_guest_sev *sev)
 	linux_guest_free(sev->guest);
 	linux_guest_migration_destroy(&sev->m);
 	free(sev->bitmap);
-	free(sev->told);
 	free(sev);
 }

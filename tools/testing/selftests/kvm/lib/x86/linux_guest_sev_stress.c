@@ -248,7 +248,7 @@ void sev_stress_create(struct sev_stress_guest *stress, bool empty)
 	sev->m.save_devices = save_devices;
 	sev->m.load_devices = load_devices;
 	linux_guest_add_disk(sev->guest, DISK_SIZE);
-	sev->guest->disk->may_access = linux_guest_sev_is_shared;
+	sev->guest->disk->may_access = linux_guest_is_shared;
 	sev->guest->disk->wrote = linux_guest_written;
 
 	stress->sev = sev;

@@ -2,7 +2,6 @@
 /*
  * Linux as a TD, see linux_guest_tdx.h.
  */
-#include <linux/bitmap.h>
 #include <linux/kvm_para.h>
 #include <linux/stringify.h>
 
@@ -240,31 +239,6 @@ static void launch(struct linux_guest *guest)
 	add_pending_memory(guest, ranges);
 }
 
-int linux_guest_tdx_take(struct linux_guest_tdx *td, u64 gpa, u64 size, bool private)
-{
-	int err = private ? shared_ranges_remove(&td->shared, gpa, size) :
-			    shared_ranges_add(&td->shared, gpa, size);
-
-	if (!err)
-		linux_guest_convert(td->guest, gpa, size, private);
-	return err;
-}
-
-static void take_map_gpa_range(struct linux_guest_tdx *td, struct kvm_vcpu *vcpu)
-{
-	struct kvm_coco_map_gpa_range *map = (void *)vcpu->run->padding;
-	bool private = map->flags & KVM_COCO_MAP_GPA_RANGE_PRIVATE;
-	int err = 0;
-
-	pthread_mutex_lock(&td->lock);
-	td->nr_requests++;
-	if (!td->request || td->request(td, map->gpa, map->size, private))
-		err = linux_guest_tdx_take(td, map->gpa, map->size, private);
-	pthread_mutex_unlock(&td->lock);
-	map->ret = err ? EINVAL : 0;
-	map->done = err ? 0 : map->size;
-}
-
 /* A quote takes its time, and the guest has to do without the interrupt that tells of it. */
 static void *make_quote(void *arg)
 {
@@ -285,7 +259,7 @@ static void take_get_quote(struct linux_guest_tdx *td, struct kvm_vcpu *vcpu)
 	struct linux_guest_quote_buffer *buffer;
 
 	request->ret = EINVAL;
-	if (!linux_guest_tdx_is_shared(td->guest, request->gpa, request->size))
+	if (!linux_guest_is_shared(td->guest, request->gpa, request->size))
 		return;
 	/* One at a time, as Linux does it. */
 	if (td->quote_size)
@@ -314,14 +288,11 @@ static void take_fatal_error(struct linux_guest_tdx *td, struct kvm_vcpu *vcpu)
 			 td->message);
 }
 
-bool linux_guest_tdx_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+static bool handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 {
 	struct linux_guest_tdx *td = guest->private;
 
 	switch (vcpu->run->exit_reason) {
-	case KVM_EXIT_COCO_MAP_GPA_RANGE:
-		take_map_gpa_range(td, vcpu);
-		return true;
 	case KVM_EXIT_COCO_GET_QUOTE:
 		take_get_quote(td, vcpu);
 		return true;
@@ -329,35 +300,7 @@ bool linux_guest_tdx_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 		take_fatal_error(td, vcpu);
 		return true;
 	}
-	return false;
-}
-
-bool linux_guest_tdx_is_shared(struct linux_guest *guest, u64 gpa, u64 size)
-{
-	struct linux_guest_tdx *td = guest->private;
-	const struct shared_range *range;
-	bool shared;
-
-	pthread_mutex_lock(&td->lock);
-	range = shared_ranges_next(&td->shared, gpa);
-	shared = range && range->start <= gpa && range->end - gpa >= size;
-	pthread_mutex_unlock(&td->lock);
-	return shared;
-}
-
-void linux_guest_tdx_tell(struct linux_guest_tdx *td, u64 gpa, u64 size)
-{
-	linux_guest_mark_shared(td->guest, td->told, gpa, size);
-}
-
-void linux_guest_tdx_forget(struct linux_guest_tdx *td)
-{
-	bitmap_zero(td->told, td->guest->mem_size / SZ_4K);
-}
-
-struct linux_guest_shared_diff linux_guest_tdx_compare(struct linux_guest_tdx *td)
-{
-	return linux_guest_compare_shared(td->guest, &td->shared, td->told, 0, 0);
+	return linux_guest_shared_exit(guest, vcpu);
 }
 
 struct linux_guest_tdx *linux_guest_tdx_create(struct linux_guest_params *params)
@@ -370,11 +313,10 @@ struct linux_guest_tdx *linux_guest_tdx_create(struct linux_guest_params *params
 			     KVM_COCO_EXIT_GET_QUOTE | KVM_COCO_EXIT_SETUP_EVENT_NOTIFY;
 	td->guest = linux_guest_create(params);
 	td->guest->private = td;
-	td->guest->exit = linux_guest_tdx_exit;
-	td->told = bitmap_zalloc(td->guest->mem_size / SZ_4K);
-	TEST_ASSERT(td->told, "No memory for a bitmap");
+	td->guest->exit = handle_exit;
 	pthread_mutex_init(&td->lock, NULL);
 	shared_ranges_init(&td->shared, LINUX_GUEST_MAX_SHARED_RANGES);
+	linux_guest_init_shared(td->guest, &td->lock, &td->shared);
 	launch(td->guest);
 	return td;
 }
@@ -385,6 +327,5 @@ void linux_guest_tdx_free(struct linux_guest_tdx *td)
 		pthread_join(td->quote_thread, NULL);
 	linux_guest_free(td->guest);
 	shared_ranges_clear(&td->shared);
-	free(td->told);
 	free(td);
 }
