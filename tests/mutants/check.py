@@ -18,6 +18,7 @@ from scripts.machine.judge import judge, reasons
 from scripts.machine.plan import OWN, read_expected, Test
 from scripts.machine.watch import run_all
 from scripts.results.passed import digest, has_passed, remember
+from scripts.results.total import print_total
 
 LIST = ROOT / "tests/mutants/mutants"
 KVM = "arch/x86/kvm"
@@ -165,8 +166,7 @@ def main(out, topic="", words=""):
               f"{time.monotonic() - begun:.0f} s, {time.monotonic() - started:.0f} s in all",
               flush=True)
     print(f"mutants: logs in {work}/log, {work}/run")
-    print(f"{len(mutants) - missed} passed, {missed} failed, 0 skipped")
-    return 1 if missed else 0
+    return print_total(len(mutants) - missed, missed)
 
 
 if __name__ == "__main__":
