@@ -115,9 +115,9 @@ def run(engine, work, argv, marker, limit):
     if status == OVER:
         say(f"no end within LIMIT={limit} s: killed")
     elif status == DIED:
-        for line in console.decode(errors="replace").splitlines()[-LAST_LINES:]:
-            say(f"  {line}")
-        for line in (work / "engine.log").read_text(errors="replace").splitlines():
+        said = (work / "engine.log").read_text(errors="replace").splitlines()
+        for line in [*console.decode(errors="replace").splitlines()[-LAST_LINES:],
+                     *(line for line in said if ": warning: " not in line)]:
             say(f"  {line}")
         say(f"the machine ended before the command did; its console is {work}/console")
     return status

@@ -27,7 +27,7 @@ def add_qemu(kit):
     """Our QEMU as qemu-coco, with the libraries of the system that has built it."""
     (kit / "qemu").mkdir()
     (kit / "bin").mkdir()
-    program = shutil.which(EMULATOR)
+    program = shutil.which(EMULATOR) or EMULATOR
     shutil.copy(program, kit / "qemu/qemu")
     loader = ""
     for library in libraries(program):
@@ -43,7 +43,7 @@ def add_modules(kit, image):
     modules = kit / "lib/modules" / kernel_release(image)
     for module in (image / "modules").glob("*.ko"):
         link(module, modules / "kernel" / module.name)
-    for name in ("modules.order", "modules.builtin"):
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
         (modules / name).write_text("")
     subprocess.run(["depmod", "-b", kit, modules.name], check=True)
 
