@@ -21,6 +21,11 @@ SECONDS   ?=
 CASES     ?=
 # Of make mutants: words in the names of those that are wanted.
 MUTANTS   ?=
+# Of make host: a command, its folder, its limit in seconds, more of Debian's packages.
+RUN       ?=
+SHARE     ?=
+LIMIT     ?=
+PACKAGES  ?=
 
 ifneq ($(filter-out linux,$(SERIES)),)
 ifneq ($(filter-out compose refresh,$(or $(MAKECMDGOALS),kselftest)),)
@@ -43,29 +48,32 @@ CFI_OUT   := $(O)/cfi
 # make deb-boot: a small kernel, beside the packages that make deb has built.
 BOOT_OUT  := $(O)/deb-boot
 
-RUN   = python3 -m scripts.machine.run --engine "$(ENGINE)" --tests "$(TESTS)"
-ON    = --build $(1)/image --init $(1)/image/init --run-dir $(1)/run
+MACHINES = python3 -m scripts.machine.run --engine "$(ENGINE)" --tests "$(TESTS)"
+ON       = --build $(1)/image --init $(1)/image/init --run-dir $(1)/run
 
 export V KERNEL_SRC QEMU_SRC LLVM BASE
 # make compose and make refresh: linux, or qemu, the emulator of engine amd
 export SERIES ?= linux
+# The command as it was typed: make leaves its $ alone.
+export COMMAND := $(value RUN)
+export SHARE LIMIT PACKAGES ENGINE
 export EMULATOR := $(O)/qemu/qemu-system-x86_64
 MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint apply
 TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults pinning erratum mitigations cfi firmware vmm shared-ranges qemu emulator-tests compose topics mirror bases refresh build image base-build base-image base-tree \
-           debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell uapi checkpatch w1 sparse clang coccicheck htmldocs configs mutants bisect mail \
+           debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell host uapi checkpatch w1 sparse clang coccicheck htmldocs configs mutants bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
-.PHONY: $(FREE) $(TARGETS) options need-root deb-deps
+.PHONY: $(FREE) $(TARGETS) options host-options need-root deb-deps
 .DEFAULT_GOAL := kselftest
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 	@echo 'Options: ENGINE=amd|amd-sev|tdx|intel|intel-smp  TESTS="name *glob*"  BASE_ONLY=1  TOPIC=name  COMMITS=FIRST-LAST  KCONFIG=file  SEED=n  SECONDS=n'
-	@echo '         VERSION=N  BASE_COMMIT=ID  V=1  O=dir  BASE=7.2  KERNEL_SRC=...'
+	@echo '         VERSION=N  BASE_COMMIT=ID  V=1  O=dir  BASE=7.2  KERNEL_SRC=...  RUN="command"  SHARE=folder  LIMIT=seconds  PACKAGES="name name"'
 
 deps: ## install the packages of scripts/packages/deps.list that are missing
 	@scripts/packages/deps.sh
@@ -85,11 +93,11 @@ $(TARGETS):
 else
 
 kselftest: options $(if $(BASE_ONLY),base-image,image) ## fetch, compose, build, boot both engines, run the quick tests
-	@$(RUN) --set quick $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),$(call ON,$(O)))
+	@$(MACHINES) --set quick $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),$(call ON,$(O)))
 
 # A typing error must not cost a kernel build first.
 options: deps
-	@$(RUN) --check-options
+	@$(MACHINES) --check-options
 
 check: deps ## everything that must pass; .ci/run calls it
 	@tests/check.sh $(O)
@@ -98,15 +106,15 @@ check-full: deps ## and all that takes hours; goes on where it was stopped
 	@tests/check.sh $(O) full
 
 full: options base-image $(if $(BASE_ONLY),,image) ## every selftest of the record (part of check)
-	@$(RUN) --set full --limit 2400 $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),\
+	@$(MACHINES) --set full --limit 2400 $(if $(BASE_ONLY),--base-only $(call ON,$(BASE_OUT)),\
 		--base $(BASE_OUT)/image $(call ON,$(O)))
 
 fuzz: image ## a million exits that nobody thought of (Intel: 100,000); SEED=, printed, repeats them
-	@$(RUN) --set fuzz --limit 5400 --seed "$(SEED)" $(call ON,$(O))
+	@$(MACHINES) --set fuzz --limit 5400 --seed "$(SEED)" $(call ON,$(O))
 
 # Guests are of the kernel without checkers, which would make a boot take minutes.
 soak: debug-image image ## half an hour of all at once on the debug kernel, whose memory must not grow (SECONDS=, SEED=)
-	@$(RUN) --engine amd --set soak --limit 7200 --seed "$(SEED)" --seconds "$(SECONDS)" \
+	@$(MACHINES) --engine amd --set soak --limit 7200 --seed "$(SEED)" --seconds "$(SECONDS)" \
 		--guest $(O)/image $(call ON,$(DEBUG_OUT))
 
 kicks: image ## guests, plain and encrypted, while each CPU is kicked every 200 us (KICK_US=)
@@ -180,10 +188,10 @@ debug-image: compose qemu
 	@scripts/build/cached_image.sh $(TREE) $(DEBUG_OUT) $(CONFIG) tests/debug/debug.config
 
 debug: debug-image ## the series' own tests but guest_boot_test, on amd with KASAN, lockdep and kmemleak
-	@$(RUN) --engine amd --set debug $(call ON,$(DEBUG_OUT))
+	@$(MACHINES) --engine amd --set debug $(call ON,$(DEBUG_OUT))
 
 debug-full: debug-image ## and that one, mainline's quick tests, and every allocation failing once
-	@$(RUN) --engine amd --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
+	@$(MACHINES) --engine amd --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
 
 mitigations-image: compose qemu
 	@scripts/build/cached_image.sh $(TREE) $(MITIG_OUT) $(CONFIG) tests/mitigations/mitigations.config
@@ -203,16 +211,23 @@ kcsan-image: compose qemu
 	@scripts/build/cached_image.sh $(TREE) $(KCSAN_OUT) $(CONFIG) tests/kcsan/kcsan.config
 
 kcsan: kcsan-image ## the series' own tests on amd with KCSAN
-	@$(RUN) --engine amd --set kcsan --patience 5 $(call ON,$(KCSAN_OUT))
+	@$(MACHINES) --engine amd --set kcsan --patience 5 $(call ON,$(KCSAN_OUT))
 
 coverage: compose qemu ## which lines and branches of the added files the tests execute
 	@python3 -m tests.coverage.check $(O)
 
 boot: options image ## boot one engine and run TESTS= on it
-	@$(RUN) --set quick $(call ON,$(O))
+	@$(MACHINES) --set quick $(call ON,$(O))
 
 shell: image ## an interactive shell on the amd engine (QEMU's console, Ctrl-A X ends it)
 	@scripts/machine/shell.sh $(O)/image
+
+host: host-options image ## a Debian system with KVM, QEMU and OVMF on amd, amd-sev or tdx: RUN="command" in SHARE=folder
+	@python3 -m scripts.host.host $(O)
+
+host-options: deps
+	@scripts/packages/deps.sh deps-host.list
+	@python3 -m scripts.host.host $(O) --check-options
 
 checkpatch: compose qemu ## checkpatch.pl --strict on every commit (TOPIC=); QEMU's own on those of qemu/
 	@cd $(O)/qemu-10.0 && scripts/checkpatch.pl --quiet --no-signoff --branch base..series
@@ -254,7 +269,7 @@ deb: compose deb-deps ## kernel packages for a machine with the hardware, of its
 	@scripts/deb/deb.sh $(TREE) $(DEB_OUT)
 
 deb-boot: need-root deb-deps kselftest-install ## such a package in a Debian system, booted on amd, with selftests
-	@python3 -m scripts.build.config $(TREE) $(BOOT_OUT)/small $(CONFIG) tests/deb/boot.config
+	@python3 -m scripts.build.config $(TREE) $(BOOT_OUT)/small $(CONFIG)
 	@PAHOLE=pahole python3 -m scripts.deb.config $(TREE) $(BOOT_OUT)/kernel $(BOOT_OUT)/small/.config
 	@scripts/deb/deb.sh $(TREE) $(BOOT_OUT)
 	@python3 -m tests.deb.check $(BOOT_OUT) $(O)/kvm-selftests.tar.gz

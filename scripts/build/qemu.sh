@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # qemu.sh TREE OUT: OUT/qemu-system-x86_64, the emulator, and OUT/amd-psp-test, a test of it.
 #
-# Built with what engines amd and tdx and make vmm need, and no more, or taken from the cache: the key
-# is all that decides about it.  A tree with uncommitted changes has none.
+# Built with what engines amd and tdx, make vmm and make host need, and no more, or taken
+# from the cache: the key is all that decides about it.  A tree with uncommitted changes has
+# none.
 set -eu
 
 here=$(dirname "$(readlink -f "$0")")
@@ -13,8 +14,8 @@ home=${XDG_CACHE_HOME:-$HOME/.cache}/kvm-coco
 cache=$home/qemu
 keep=4
 options="--target-list=x86_64-softmmu --without-default-features --enable-tcg --enable-kvm
-	--enable-fdt=system --enable-nettle --disable-docs --disable-debug-info
-	--disable-download --disable-install-blobs"
+	--enable-fdt=system --enable-nettle --enable-attr --enable-virtfs --disable-docs
+	--disable-debug-info --disable-download --disable-install-blobs"
 
 key=
 if [ -z "$(git -C "$tree" status --porcelain)" ]; then

@@ -44,7 +44,7 @@ def pack(root, initrd):
 class Machine:
     """One running engine; what it wrote is in run_dir/console and results."""
 
-    def __init__(self, run_dir, argv):
+    def __init__(self, run_dir, argv, pass_fds=()):
         self.run_dir = Path(run_dir)
         for name in ("console", "results"):
             (self.run_dir / name).write_bytes(b"")
@@ -54,7 +54,8 @@ class Machine:
             # pdeathsig: whatever becomes of the driver, no engine outlives it.
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *argv],
                                             stdin=stdio[0], stdout=stdio[1], stderr=log,
-                                            bufsize=0, start_new_session=True)
+                                            bufsize=0, pass_fds=pass_fds,
+                                            start_new_session=True)
         self.started = time.monotonic()
         self.share = Share(self.process.pid)
         if self.process.stdin:

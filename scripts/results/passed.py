@@ -50,7 +50,7 @@ SHARED = {
                      "mutants", "kicks", "rmp-faults"), BOOTS),
     "cfi": (*BOOTS, "tests/mitigations/"),
     **dict.fromkeys(("debug-full", "soak"), (*BOOTS, "tests/debug/")),
-    "deb": (*BOOTS, "scripts/deb/"),
+    "deb": (*BOOTS, "scripts/deb/", "scripts/packages/"),
     "bases": ("Makefile", "scripts/common.py", "scripts/series/", "bases/", "patches/v")}
 # These look at neither the selftests nor the documentation.
 COMPILERS = ("w1", "sparse", "clang", "configs")

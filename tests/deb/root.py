@@ -2,59 +2,25 @@
 """A Debian system with a kernel package and the selftests, as a disk image."""
 import hashlib
 import shutil
-import subprocess
 import tarfile
 import time
-from pathlib import Path
 
 from scripts.common import CACHE, Failed
+from scripts.packages.debian import archive, call, sha256
 
 # What minbase lacks: the hook that makes an initramfs when a kernel is installed,
 # modprobe, and poweroff.
 PACKAGES = "initramfs-tools,kmod,busybox,zstd"
-LIMIT = 1200
 
 
 def say(text):
     print(f"deb-boot: {text}", flush=True)
 
 
-def call(log, *command, **options):
-    """COMMAND, in a mount namespace of its own: nothing stays mounted however it ends."""
-    words = ["unshare", "--mount", *map(str, command)]
-    with open(log, "a", encoding="utf-8") as out:
-        try:
-            done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=out, check=False,
-                                  stderr=subprocess.STDOUT, timeout=LIMIT, **options)
-        except subprocess.TimeoutExpired as error:
-            raise Failed(f"{' '.join(words[2:])}: no end within {LIMIT} s: {log}") from error
-    if done.returncode:
-        tail = "".join(f"\n    {x}" for x in Path(log).read_text().splitlines()[-15:])
-        raise Failed(f"{' '.join(words[2:])}: status {done.returncode}, {log}:{tail}")
-
-
-def archive():
-    """The suite of this system, a mirror, and a digest of the suite's packages."""
-    words = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines()
-                 if "=" in line)
-    suite = words.get("VERSION_CODENAME", "").strip('"')
-    indexes = subprocess.run(["apt-get", "indextargets", "--format", "$(SITE) $(FILENAME)",
-                              "Created-By: Packages", "Label: Debian", f"Codename: {suite}"],
-                             capture_output=True, text=True, check=True).stdout.split()
-    if words.get("ID") != "debian" or not indexes:
-        raise Failed("this is no Debian with an archive whose packages are known: "
-                     "try apt-get update")
-    return suite, indexes[0], "".join(sha256(name) for name in indexes[1::2])
-
-
-def sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def base_system(log):
     """A tar of the suite's minimal system; from the cache, if that is good."""
-    suite, site, index = archive()
+    suite, site, indexes = archive()
+    index = "".join(map(sha256, indexes))
     key = hashlib.sha256(f"{suite} {PACKAGES} {index}".encode()).hexdigest()[:12]
     folder = CACHE / "mmdebstrap"
     tar, check = folder / f"{suite}-{key}.tar", folder / f"{suite}-{key}.sha256"

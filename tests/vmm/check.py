@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from scripts.common import Failed, ROOT, run_main
+from scripts.host.kit import libraries
 from scripts.machine import clock
 from scripts.machine.engines import ENGINES, tsc_khz
 from scripts.machine.initrd import load_order
@@ -29,12 +30,6 @@ FIRMWARE = ["/usr/share/ovmf/OVMF.fd", "/usr/share/seabios/bios-256k.bin",
 # What runs on which engine, with its limit.  Without a name it is the first one: the others
 # boot by OVMF, which takes long, and have not been seen to pass yet.
 CASES = {"amd-sev": {"plain": 300, "sev": 600, "sev-es": 600}, "amd": {"snp": 900}}
-
-
-def libraries(program):
-    """The shared libraries of PROGRAM, its loader among them, as the linker finds them."""
-    said = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-    return [Path(path) for path in re.findall(r"(/\S+) \(0x", said)]
 
 
 def busybox_root(root, init):
