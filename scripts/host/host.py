@@ -132,6 +132,8 @@ def main(out, check_options=False):
     need(EMULATOR, "make qemu")
     for program, package in (("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("depmod", "kmod")):
         need(program, package)
+    # What is begun is cleared away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     out = out.resolve()
     work, image = out / "host", out / "image"
     shutil.rmtree(work, ignore_errors=True)
@@ -146,7 +148,6 @@ def main(out, check_options=False):
     argv = command_line(engine, image, work, system, share)
     if not command:
         return subprocess.call([*argv, "-serial", "mon:stdio"])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     status = run(engine, work, argv, marker.encode() + b" ", limit)
     if os.environ.get("STATUS"):
         Path(os.environ["STATUS"]).write_text(f"{status}\n")
