@@ -64,6 +64,16 @@ def git(tree, *args, check=True, env=None, stdin=None):
     return out if check else subprocess.CompletedProcess(args, ran.returncode, out, err)
 
 
+def worktree(composed, work):
+    """WORK/linux-BASE, a second work tree of COMPOSED, in a folder to build it in."""
+    tree = work / TREE
+    (work / "log").mkdir(parents=True, exist_ok=True)
+    git(composed, "worktree", "prune")
+    if not tree.exists():
+        git(composed, "worktree", "add", "-q", "--detach", str(tree), "base")
+    return tree
+
+
 def committer(tree):
     """An identity for git where the user has none; authors are in the patches."""
     if git(tree, "var", "GIT_COMMITTER_IDENT", check=False).returncode == 0:

@@ -4,8 +4,7 @@
 #
 # KERNEL_ARGS: more arguments for make, of the kernel alone.  TEST_LIBS: more to link to
 # selftests.  ONLY=kernel, ONLY=selftests: OUT has all of it, and in TREE nothing else has
-# changed, nor any Kconfig file or header for both.  ONLY=FOLDER: as kernel, but nothing else
-# than FOLDER's modules has changed.
+# changed, nor any Kconfig file or header for both.
 # What boots ends up in OUT/image: bzImage, System.map, modules/, selftests/, init.
 set -eu
 
@@ -29,8 +28,7 @@ progress_make() {
 
 image=$out/image
 mkdir -p "$image/modules" "$image/selftests/x86"
-case ${ONLY:-kernel} in
-kernel)
+if [ "${ONLY:-kernel}" = kernel ]; then
 	[ -n "${ONLY:-}" ] || PYTHONPATH="$root" python3 -m scripts.build.config "$tree" "$out/kernel" "$@"
 	# shellcheck disable=SC2086 # words
 	progress_make "build kernel" "$out/log/kernel.log" \
@@ -44,17 +42,8 @@ kernel)
 	# Not every .ko that is there: an earlier configuration may have left some.
 	sed 's/\.o$/.ko/' "$out/kernel/modules.order" |
 		(cd "$out/kernel" && xargs cp -t "$image/modules")
-	;;
-*/*)
-	# As modules from outside, since modpost of a single one knows no symbols of others.
-	progress_make "build modules" "$out/log/kernel.log" \
-		-C "$tree" O="$out/kernel" M="$tree/$ONLY" modules
-	find "$tree/$ONLY" -name '*.ko' -exec cp -t "$image/modules" {} +
-	;;
-esac
-case ${ONLY:-} in
-kernel | */*) exit 0 ;;
-esac
+fi
+[ "${ONLY:-}" != kernel ] || exit 0
 
 [ -n "${ONLY:-}" ] || progress_make "build headers" "$out/log/headers.log" \
 		-C "$tree" O="$out/kernel" headers

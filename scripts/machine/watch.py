@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Boots machines, as many at once as there are CPUs, and watches them to their end."""
+import argparse
 import os
 import shutil
 import sys
@@ -53,3 +54,16 @@ def run_all(plans, args, machines):
     if sys.stdout.isatty():
         print()
     return stopped
+
+
+def run_image(out, plans, limit):
+    """The machines of OUT/image that have carried out PLANS, and why some were stopped."""
+    args = argparse.Namespace(build=out / "image", init=out / "image/init", base=None, guest=None,
+                              run_dir=out / "run", limit=limit)
+    machines = {}
+    try:
+        stopped = run_all(plans, args, machines)
+    finally:
+        for machine in machines.values():
+            machine.kill()
+    return machines, stopped

@@ -63,12 +63,12 @@ def kernel(tree):
                     ("Documentation", "tools", "testing", "MAINTAINERS")))
 
 
-def reads(step, name):
-    """Whether STEP depends on file NAME of the checkout."""
-    return name.startswith((f"tests/{step}/", *SHARED[step]))
+def reads(step, name, own=True):
+    """Whether STEP depends on file NAME of the checkout, its OWN folder's included."""
+    return name.startswith(SHARED[step]) or own and name.startswith(f"tests/{step}/")
 
 
-def content(out, step):
+def content(out, step, own=True):
     """What decides about STEP: of the checkout what it reads, and the composed tree."""
     tree = Path(out) / f"linux-{BASE}"
     files = git(ROOT, "ls-files", "-co", "--exclude-standard", "-z").split("\0")[:-1]
@@ -79,7 +79,7 @@ def content(out, step):
     else:
         parts = [git(tree, "rev-parse", "series^{tree}")]
     for name in sorted(set(files)):
-        if (ROOT / name).is_file() and reads(step, name):
+        if (ROOT / name).is_file() and reads(step, name, own):
             parts += [name, (ROOT / name).read_bytes()]
     return digest(*parts)
 

@@ -45,6 +45,16 @@ def changed_part(files):
     return "" if both else "kernel"
 
 
+def run_build(tree, out, configuration, only=""):
+    """The status of scripts/build/build.sh and what it says, which OUT/log has as well."""
+    done = subprocess.run([ROOT / "scripts/build/build.sh", tree, out, *configuration],
+                          env={**os.environ, "ONLY": only}, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, errors="replace", check=False)
+    said = done.stdout + done.stderr
+    (out / "log/build.log").write_text(said)
+    return done.returncode, said
+
+
 def build(tree, out, configuration):
     """Why it does not build with the fragments CONFIGURATION, or nothing."""
     commit = git(tree, "rev-parse", "HEAD").strip()
@@ -58,12 +68,8 @@ def build(tree, out, configuration):
             only = changed_part(git(tree, "diff", "--name-only", before, commit).split())
         done_before.unlink()
     drop_later_programs(tree, out)
-    done = subprocess.run([ROOT / "scripts/build/build.sh", tree, out, *configuration],
-                          env={**os.environ, "ONLY": only}, stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, errors="replace", check=False)
-    said = done.stdout + done.stderr
-    (out / "log/build.log").write_text(said)
-    if done.returncode:
+    status, said = run_build(tree, out, configuration, only)
+    if status:
         log = re.search(r"all of it is in (.+)", said)
         lines = (said + (Path(log[1]).read_text(errors="replace") if log else "")).splitlines()
         number = first_error(lines)

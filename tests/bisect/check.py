@@ -8,7 +8,6 @@ What has passed is kept in the cache, by content: a commit whose tree has passed
 skipped, and of the others only those tests run that have not passed with the same kernel
 and program.  So an interrupted run goes on where it was.
 """
-import argparse
 import re
 import sys
 import time
@@ -17,10 +16,10 @@ from pathlib import Path
 from scripts.machine.initrd import source
 from scripts.machine.judge import judge, reasons
 from scripts.machine.plan import OWN, read_expected
-from scripts.machine.watch import run_all
+from scripts.machine.watch import run_image
 from scripts.results.passed import PASSED, digest, has_passed, remember
 from scripts.results.total import print_total
-from scripts.common import BASE, Failed, git, run_main, ROOT
+from scripts.common import BASE, Failed, git, run_main, ROOT, worktree
 from scripts.series import patches, topics
 from tests.bisect.build import FRAGMENTS, build, fragments
 
@@ -101,14 +100,7 @@ def test(out, commit, items):
         all_known += known
         if keys[engine] or engine == "amd" and not has_passed(boots[engine]):
             plans[engine] = plan
-    args = argparse.Namespace(build=out / "image", init=out / "image/init", base=None, guest=None,
-                              run_dir=out / "run", limit=1800)
-    machines = {}
-    try:
-        stopped = run_all(plans, args, machines) if plans else ()
-    finally:
-        for machine in machines.values():
-            machine.kill()
+    machines, stopped = run_image(out, plans, 1800) if plans else ({}, {})
     why = []
     for engine, plan in plans.items():
         rows = judge(engine, plan, machines[engine], stopped)
@@ -148,11 +140,7 @@ def main(out, which="", topic=""):
     names = [patch.topic for patch in patches.load()]
     ends = {i for i in range(1, len(names) + 1) if names[i - 1] not in names[i:]}
     work = out / "bisect"
-    tree = work / f"linux-{BASE}"
-    (work / "log").mkdir(parents=True, exist_ok=True)
-    git(series, "worktree", "prune")
-    if not tree.exists():
-        git(series, "worktree", "add", "-q", "--detach", str(tree), "base")
+    tree = worktree(series, work)
     rules = [f.read_bytes() for f in (*FRAGMENTS,
                                       *[ROOT / "tests/expected" / engine for engine in ENGINES],
                                       *sorted((ROOT / "scripts/machine/boot").iterdir()), *(

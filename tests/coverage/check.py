@@ -7,7 +7,6 @@ and not KCOV: it counts what any task, interrupt or early boot executes, and bra
 where KCOV traces the one task that asks for it.
 A line that is not executed has to match tests/coverage/uncovered, which says why.
 """
-import argparse
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ from pathlib import Path
 from scripts.machine.engines import ENGINES
 from scripts.machine.judge import judge, reasons
 from scripts.machine.plan import OWN, read_expected
-from scripts.machine.watch import run_all
+from scripts.machine.watch import run_image
 from scripts.common import BASE, Failed, git, run_main, ROOT
 from tests.coverage.counts import report, write_counts
 
@@ -76,14 +75,8 @@ def build(tree, out, files):
 def run_tests(out):
     """Machines that have ended, and what failed in them."""
     plans = {name: read_expected(name, {"all"} | OWN) + ["gcov"] for name in ENGINES}
-    args = argparse.Namespace(build=out / "image", init=out / "image/init", base=None, guest=None,
-                              run_dir=out / "run", limit=3600)
-    machines, why = {}, []
-    try:
-        stopped = run_all(plans, args, machines)
-    finally:
-        for machine in machines.values():
-            machine.kill()
+    machines, stopped = run_image(out, plans, 3600)
+    why = []
     for name, plan in plans.items():
         why += reasons(name, judge(name, plan, machines[name], stopped))
     return machines, why

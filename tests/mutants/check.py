@@ -5,24 +5,25 @@ Each is built and booted with the lines of tests/expected that it names, one of 
 to fail.  Without a mutant, all of them pass: that is tried first.  WORDS choose mutants
 that have them in their names.  What was noticed is kept in the cache, by content.
 """
-import argparse
 import dataclasses
-import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from scripts.common import BASE, Failed, git, ROOT, run_main
+from scripts.common import BASE, Failed, git, ROOT, run_main, worktree
 from scripts.machine.judge import judge, reasons
 from scripts.machine.plan import OWN, read_expected, Test
-from scripts.machine.watch import run_all
+from scripts.machine.watch import run_image
+from scripts.results import passed
 from scripts.results.passed import digest, has_passed, remember
 from scripts.results.total import print_total
+from tests.bisect.build import FRAGMENTS, run_build
 
 LIST = ROOT / "tests/mutants/mutants"
 KVM = "arch/x86/kvm"
-FRAGMENTS = [ROOT / "configs/kvm.config", ROOT / "configs/series.config"]
+LIMIT = 1200
 
 
 @dataclasses.dataclass
@@ -86,44 +87,45 @@ def plan_of(mutant):
     return plan
 
 
-def run(work, plans):
-    """What fails if PLANS, machine -> plan, are carried out."""
-    args = argparse.Namespace(build=work / "image", init=work / "image/init", base=None, guest=None,
-                              run_dir=work / "run", limit=1200)
-    machines = {}
-    try:
-        stopped = run_all(plans, args, machines)
-    finally:
-        for machine in machines.values():
-            machine.kill()
-    return [why for engine, plan in plans.items()
-            for why in reasons(engine, judge(engine, plan, machines[engine], stopped))]
-
-
-def build(tree, work, only=""):
-    done = subprocess.run([ROOT / "scripts/build/build.sh", tree, work, *FRAGMENTS],
-                          env={**os.environ, "ONLY": only}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          errors="replace", check=False)
-    (work / "log").mkdir(exist_ok=True)
-    (work / "log/build.log").write_text(done.stdout + done.stderr)
-    return not done.returncode
+def failures(out, mutant):
+    """What fails of MUTANT's plan on the machines of OUT/image."""
+    plan = plan_of(mutant)
+    machines, stopped = run_image(out, {mutant.engine: plan}, LIMIT)
+    return reasons(mutant.engine, judge(mutant.engine, plan, machines[mutant.engine], stopped))
 
 
 def without_mutants(tree, work, mutants, content):
     """What the mutants' tests do without them decides whether they can say anything."""
     print("mutants: the series, without any mutant", flush=True)
-    if not build(tree, work):
+    if run_build(tree, work, FRAGMENTS)[0]:
         raise Failed(f"the series does not build, see {work}/log/build.log")
-    for engine, *test in sorted({(mutant.engine, *mutant.test) for mutant in mutants}):
-        plan = plan_of(next(m for m in mutants if (m.engine, m.test) == (engine, test)))
-        key = digest("control", content, engine, str(plan))
+    for mutant in mutants:
+        key = digest("control", content, mutant.engine, str(plan_of(mutant)))
         if has_passed(key):
             continue
-        print(f"mutants: {' '.join(test)} has to pass without a mutant", flush=True)
-        failed = run(work, {engine: plan})
+        print(f"mutants: {' '.join(mutant.test)} has to pass without a mutant", flush=True)
+        failed = failures(work, mutant)
         if failed:
             raise Failed(f"it fails: {failed[0]}")
-        remember(key, [engine, *test])
+        remember(key, [mutant.engine, *mutant.test])
+
+
+def build(tree, work, mutant):
+    """The folder of an image with MUTANT."""
+    if not mutant.file.startswith(KVM):
+        if run_build(tree, work, FRAGMENTS, "kernel")[0]:
+            raise Failed(f"{LIST}:{mutant.line}: it does not build, see {work}/log/build.log")
+        return work
+    # As modules from outside, which takes seconds.
+    out = work / "kvm"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    done = subprocess.run([ROOT / "scripts/build/kvm_modules.sh", work, tree, tree / KVM, out / "image"],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise Failed(f"{LIST}:{mutant.line}: it does not build, see {out}/image.log")
+    return out
 
 
 def main(out, topic="", words=""):
@@ -133,15 +135,10 @@ def main(out, topic="", words=""):
         raise Failed(f"no mutant of topic '{topic}' with '{words}' in {LIST}")
     series = out / f"linux-{BASE}"
     work = out / "mutants"
-    tree = work / f"linux-{BASE}"
-    (work / "log").mkdir(parents=True, exist_ok=True)
-    git(series, "worktree", "prune")
-    if not tree.exists():
-        git(series, "worktree", "add", "-q", "--detach", str(tree), "series")
+    tree = worktree(series, work)
     git(tree, "checkout", "-q", "--force", "--detach", "series")
-    content = digest(git(series, "rev-parse", "series^{tree}"),
-                     *[f.read_bytes() for f in sorted((ROOT / "scripts/machine").rglob("*.[pc]*"))
-                       if f.suffix in (".py", ".c")])
+    # A mutant that is added leaves the others alone.
+    content = passed.content(out, "mutants", own=False)
     keys = [digest("mutant", content, str(m), str(plan_of(m))) for m in mutants]
     unknown = [m for m, key in zip(mutants, keys) if not has_passed(key)]
     started = time.monotonic()
@@ -154,9 +151,7 @@ def main(out, topic="", words=""):
             said = f"noticed before: {known['what']}"
         else:
             mutant.apply(tree)
-            if not build(tree, work, KVM if mutant.file.startswith(KVM) else "kernel"):
-                raise Failed(f"{LIST}:{mutant.line}: it does not build, see {work}/log/build.log")
-            failed = run(work, {mutant.engine: plan_of(mutant)})
+            failed = failures(build(tree, work, mutant), mutant)
             git(tree, "checkout", "-q", "--", mutant.file)
             said = failed[0].splitlines()[0] if failed else "NOT NOTICED"
             missed += not failed
@@ -165,7 +160,7 @@ def main(out, topic="", words=""):
         print(f"mutants: [{number}/{len(mutants)}] {mutant.topic}: {mutant.what}: {said}, "
               f"{time.monotonic() - begun:.0f} s, {time.monotonic() - started:.0f} s in all",
               flush=True)
-    print(f"mutants: logs in {work}/log, {work}/run")
+    print(f"mutants: logs in {work}/log, {work}/run and {work}/kvm")
     return print_total(len(mutants) - missed, missed)
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from scripts.common import BASE, ROOT, git, run_main
+from scripts.common import BASE, ROOT, git, run_main, worktree
 from scripts.results.passed import digest, has_passed, remember
 from scripts.results.total import print_total
 from scripts.series import patches as series, topics
@@ -65,11 +65,7 @@ def check(topic, known, patches, tree, work, version):
 def main(out):
     composed, work = out / f"linux-{BASE}", out / "topics"
     known, patches = topics.read(), series.load()
-    tree = work / f"linux-{BASE}"
-    (work / "log").mkdir(parents=True, exist_ok=True)
-    git(composed, "worktree", "prune")
-    if not tree.exists():
-        git(composed, "worktree", "add", "-q", "--detach", str(tree), "base")
+    tree = worktree(composed, work)
     version = ".".join(map(str, kernel_version(tree)))
     bad, started = 0, time.monotonic()
     for number, topic in enumerate(known.values(), 1):
