@@ -17,8 +17,6 @@ KCONFIG   ?=
 SEED      ?=
 # Of make soak: how long.
 SECONDS   ?=
-# Of make vmm: which of its cases.
-CASES     ?=
 # Of make mutants: words in the names of those that are wanted.
 MUTANTS   ?=
 # Of make host: a command, its folder, its limit in seconds, more of Debian's packages.
@@ -62,7 +60,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint apply
-TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults pinning erratum mitigations cfi firmware vmm shared-ranges qemu emulator-tests compose topics mirror bases refresh build image base-build base-image base-tree \
+TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults pinning erratum mitigations cfi firmware vmm host-tests shared-ranges qemu emulator-tests compose topics mirror bases refresh build image base-build base-image base-tree \
            debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell host uapi checkpatch w1 sparse clang coccicheck htmldocs configs mutants bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
@@ -134,8 +132,11 @@ erratum: build ## without SNP-safe pages, a host with the SNP erratum dies
 firmware: build ## the kernel and OVMF negotiate live migration, over two boots
 	@python3 -m tests.firmware.check $(O)
 
-vmm: image ## our QEMU as a VMM with KVM, in the machine: it serves the exits (CASES="sev sev-es snp": by OVMF)
-	@python3 -m tests.vmm.check $(O) $(CASES)
+vmm: image ## our QEMU as a VMM with KVM, in the machine: it serves the exits
+	@python3 -m tests.vmm.check $(O)
+
+host-tests: host-options image ## make host: commands that go wrong, and by QEMU and OVMF a guest of every type
+	@tests/host/check.sh $(O)
 
 uapi: compose ## the header for VMMs alone, as C and C++, for 32 and 64 bits
 	@tests/uapi/uapi.sh $(TREE)

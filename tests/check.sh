@@ -15,7 +15,7 @@ rm -f "$log"/*.status "$log/check.state"
 passed=0 failed=0 skipped=0 number=0 total=14
 # The base's kernel takes what it has in common with the series' out of the cache.
 export CCACHE_NODEPEND=1
-[ -z "$full" ] || total=$((total + 22))
+[ -z "$full" ] || total=$((total + 23))
 started=$(date +%s)
 
 step() {
@@ -75,6 +75,7 @@ if step build make build; then
 	slow mitigations make mitigations
 	slow cfi make cfi
 	slow firmware make firmware
+	slow host make host-tests
 	slow w1 make w1
 	slow sparse make sparse
 	slow clang make clang

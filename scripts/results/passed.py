@@ -51,6 +51,7 @@ SHARED = {
     "cfi": (*BOOTS, "tests/mitigations/"),
     **dict.fromkeys(("debug-full", "soak"), (*BOOTS, "tests/debug/")),
     "deb": (*BOOTS, "scripts/deb/", "scripts/packages/"),
+    "host": (*BOOTS, "scripts/host/", "scripts/packages/"),
     "bases": ("Makefile", "scripts/common.py", "scripts/series/", "bases/", "patches/v")}
 # These look at neither the selftests nor the documentation.
 COMPILERS = ("w1", "sparse", "clang", "configs")

@@ -35,7 +35,7 @@ class Check(Sandbox):
     def test_what_undoes_a_pass(self):
         boots = {"pinning", "firmware", "kcsan", "debug-full", "coverage", "fuzz", "soak", "deb",
                  "bisect", "erratum", "mitigations", "cfi", "kicks", "rmp-faults",
-                 "mutants"}
+                 "mutants", "host"}
         checkers = {"w1", "sparse", "clang", "coccicheck", "htmldocs"}
         every = set(passed.SHARED)
         for name, undone in (("tests/bisect/check.py", {"bisect"}), ("patches/v7.2/x", {"bases"}),
@@ -43,10 +43,10 @@ class Check(Sandbox):
                              ("tests/debug/debug.config", {"debug-full", "soak"}),
                              ("tests/kcsan/kcsan.config", {"kcsan"}),
                              ("tests/checkers/allowed", checkers),
-                             ("scripts/deb/deb.sh", {"deb"}),
+                             ("scripts/deb/deb.sh", {"deb"}), ("scripts/host/init", {"host"}),
                              ("configs/kvm.config", every - {"bases"}), ("Makefile", every),
                              ("README.md", set()), ("docs/x", set()), ("scripts/mail/x", set()),
-                             ("scripts/bench/x", set()), ("scripts/packages/x", {"deb"}),
+                             ("scripts/bench/x", set()), ("scripts/packages/x", {"deb", "host"}),
                              ("patches/fixes/cover-letter", set()), ("tests/driver/x", set())):
             self.assertEqual({step for step in every if passed.reads(step, name)}, undone, name)
 

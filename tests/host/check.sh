@@ -1,0 +1,52 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# check.sh OUT: make host, with commands that go wrong, and guests of every type in it.
+#
+# tests/host/guests has the guests, and what they have to say.
+set -u
+
+root=$(dirname "$(dirname "$(dirname "$(readlink -f "$0")")")")
+out=$(readlink -f "$1")
+work=$out/host-tests
+mkdir -p "$work"
+passed=0 failed=0
+
+result() {
+	if [ "$1" = 0 ]; then
+		passed=$((passed + 1))
+		echo "ok - $2"
+	else
+		failed=$((failed + 1))
+		echo "not ok - $2, see $3"
+	fi
+}
+
+# host NAME ENGINE LIMIT COMMAND: its status; what it says is in $work/NAME
+host() {
+	ENGINE=$2 LIMIT=$3 SHARE="$root/tests/host" O="$out" PACKAGES='' \
+		"$root/scripts/host/host.sh" "$4" >"$work/$1" 2>&1
+}
+
+# ends NAME STATUS WORDS LIMIT COMMAND
+ends() {
+	host "$1" amd "$4" "$5"
+	status=$?
+	[ $status = "$2" ] && grep -aq -e "$3" "$work/$1"
+	result $? "a command that $1: status $status" "$work/$1"
+}
+
+ends fails 7 "said before" 600 "echo said before; exit 7"
+ends hangs 124 "no end within LIMIT=60 s: killed" 60 "sleep infinity"
+ends panics 125 "Kernel panic" 600 "echo c >/proc/sysrq-trigger"
+host prints amd 600 "yes 'a line of it' | head -n 4000000" &&
+	[ "$(grep -c '^a line of it$' "$work/prints")" = 4000000 ]
+result $? "a command that prints 56 MB" "$work/prints"
+rm -f "$work/prints"
+for engine in amd amd-sev tdx; do
+	host "$engine" $engine 2400 "./guests $engine"
+	result $? "guests on $engine" "$work/$engine"
+	grep -a -E '^(ok|not ok|# )' "$work/$engine"
+done
+echo "what each has said is in $work"
+echo "$passed passed, $failed failed, 0 skipped"
+[ $failed = 0 ]
