@@ -18,10 +18,13 @@ TCG = ["-accel", f"tcg,thread=multi{KICK}", "-smp", "2"]
 # The C-bit is the topmost of 52 bits of physical addresses.
 MODEL = ("EPYC,+svm,+npt,+nrip-save,+decodeassists,+flushbyasid,+lbrv,+sev,+sev-es,"
          "+sme-coherent,phys-bits=52")
+# What KVM and QEMU offer to guests on any processor, and the security processor allows in an
+# SNP guest's CPUID only if this one has it.
+OFFERED = "+x2apic,+svme-addr-chk,+vmcb-clean,+null-sel-clr-base,+overflow-recov,+succor"
 BOARD = ["-machine", "q35", "-device", "amd-psp", "-m", "3G"]
 # Linux wants RMPREAD of CPUs of this family, no hypervisor below, and that the IOMMU checks
 # the Reverse Map Table as well.
-AMD = ["-cpu", f"{MODEL},+sev-snp,+rmpread,-hypervisor,+snp-2m-erratum{RMP_FAULTS}", *BOARD,
+AMD = ["-cpu", f"{MODEL},{OFFERED},+sev-snp,+rmpread,-hypervisor,+snp-2m-erratum{RMP_FAULTS}", *BOARD,
        "-device", "amd-iommu"]
 AMD_SEV = ["-cpu", MODEL, *BOARD]
 # With 52 bits of physical addresses, a TD can have either GPAW.  Linux's TDX code needs
