@@ -30,6 +30,7 @@ image=$out/image
 mkdir -p "$image/modules" "$image/selftests/x86"
 if [ "${ONLY:-kernel}" = kernel ]; then
 	[ -n "${ONLY:-}" ] || PYTHONPATH="$root" python3 -m scripts.build.config "$tree" "$out/kernel" "$@"
+	export KERNEL_CONFIG="$out/kernel/.config"
 	# shellcheck disable=SC2086 # words
 	progress_make "build kernel" "$out/log/kernel.log" \
 		-C "$tree" O="$out/kernel" ${KERNEL_ARGS:-} bzImage modules
@@ -44,6 +45,7 @@ if [ "${ONLY:-kernel}" = kernel ]; then
 		(cd "$out/kernel" && xargs cp -t "$image/modules")
 fi
 [ "${ONLY:-}" != kernel ] || exit 0
+unset KERNEL_CONFIG
 
 [ -n "${ONLY:-}" ] || progress_make "build headers" "$out/log/headers.log" \
 		-C "$tree" O="$out/kernel" headers

@@ -7,14 +7,21 @@
 # __FILE__ the same everywhere, is no content.
 set -eu
 
+here=$(dirname "$(readlink -f "$0")")
 export CCACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/kvm-coco/ccache"
 export CCACHE_BASEDIR="$1" CCACHE_IGNOREOPTIONS="-fmacro-prefix-map=*"
 export CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=4G
-# In depend mode another option anywhere is a miss everywhere.  Without, a miss costs the
-# preprocessor on top of the compiler: that pays where the base is built after the series.
-[ -n "${CCACHE_NODEPEND:-}" ] || export CCACHE_DEPEND=1
+export CCACHE_DEPEND=1
+# KERNEL_CONFIG: the .config of what is built.  By autoconf.h another option anywhere is a miss
+# everywhere.  The series' own options only choose files in Makefiles, so the cache looks at
+# the others: the base's kernel has most objects in common with the series'.
+if [ -n "${KERNEL_CONFIG:-}" ]; then
+	sed -n 's/^\(CONFIG_[A-Z0-9_]*\)=.*/\1/p' "$here/../../configs/series.config" >"$KERNEL_CONFIG-series"
+	grep -v -w -F -f "$KERNEL_CONFIG-series" "$KERNEL_CONFIG" >"$KERNEL_CONFIG-shared"
+	export CCACHE_EXTRAFILES="$KERNEL_CONFIG-shared" CCACHE_IGNOREHEADERS=include/generated/autoconf.h
+fi
 shift
-cc="CC=$(dirname "$(readlink -f "$0")")/cc.sh"
+cc="CC=$here/cc.sh"
 [ -z "${LLVM:-}" ] || cc= # LLVM= reaches make through the environment
 # V= is progress.py's: the kernel's V=1 would only be noise here.
 # The version of pahole, which only BTF needs, is part of the configuration: all objects

@@ -6,6 +6,7 @@ import threading
 
 from scripts.build import config
 from scripts.build.progress import first_error
+from scripts.common import ROOT
 from tests.driver.sandbox import Sandbox
 
 
@@ -155,3 +156,24 @@ class OnlyOnce(Sandbox):
             for name in ("piggy.S.o", "kernel/configs.c.o"):
                 self.assertIn((self.temp / "objects" / data).read_bytes(),
                               (self.temp / "objects" / name).read_bytes())
+
+    def test_another_option_makes_other_objects_but_one_of_the_series_does_not(self):
+        objects = self.temp / "objects"
+        shutil.copytree(ROOT / "configs", self.repo / "configs")
+        self.write_kernel(objects, {
+            "Makefile": "all:; $(CC) -Iinclude -Wp,-MMD,a.d -c -o a.o a.c\n",
+            "a.c": "#include <generated/autoconf.h>\nint a = CONFIG_A;\n"})
+        self.fake("gcc", f'case "$*" in *"-o a.o"*) echo >>{self.temp}/compiled;; esac\nexec /usr/bin/gcc "$@"')
+        series = next(name for name in config.options(self.repo / "configs/series.config"))
+        made = {}
+        for value, more, compiled in ((1, "", 1), (2, "", 2), (1, f"{series}=m\n", 2),
+                                      (2, f"# {series} is not set\n", 2), (2, "CONFIG_B=y\n", 3)):
+            self.write_kernel(objects, {
+                ".config": f"CONFIG_A={value}\n{more}",
+                "include/generated/autoconf.h": f"#define CONFIG_A {value}\n/* {more} */\n"})
+            self.good(self.call("scripts/build/kmake.sh", self.temp, "-C", objects,
+                                env={"PATH": self.path, "KERNEL_CONFIG": str(objects / ".config")}))
+            made.setdefault(value, (objects / "a.o").read_bytes())
+            self.assertEqual((objects / "a.o").read_bytes(), made[value])
+            self.assertEqual(len((self.temp / "compiled").read_text()), compiled)
+        self.assertNotEqual(made[1], made[2])
