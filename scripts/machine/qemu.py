@@ -20,7 +20,8 @@ MODEL = ("EPYC,+svm,+npt,+nrip-save,+decodeassists,+flushbyasid,+lbrv,+sev,+sev-
          "+sme-coherent,phys-bits=52")
 # What KVM and QEMU offer to guests on any processor, and the security processor allows in an
 # SNP guest's CPUID only if this one has it.
-OFFERED = "+x2apic,+svme-addr-chk,+vmcb-clean,+null-sel-clr-base,+overflow-recov,+succor"
+OFFERED = ("+x2apic,+svme-addr-chk,+vmcb-clean,+overflow-recov,+succor,"
+           "+null-sel-clr-base,+lfence-always-serializing")
 BOARD = ["-machine", "q35", "-device", "amd-psp", "-m", "3G"]
 # Linux wants RMPREAD of CPUs of this family, no hypervisor below, and that the IOMMU checks
 # the Reverse Map Table as well.
