@@ -69,6 +69,7 @@
 #define EXIT_EFER_TRAP          0x08f
 #define EXIT_CPUID              0x072
 #define EXIT_HLT                0x078
+#define EXIT_SHUTDOWN           0x07f
 #define EXIT_VMGEXIT            0x403
 #define EXIT_INVALID            (-1ull)
 
@@ -540,6 +541,13 @@ static void test_guest(void)
     CHECK_EQ(get(vmcb, INT_STATE) & 2, 2);
     CHECK_EQ(vmrun(), EXIT_HLT);
     CHECK_EQ(get(vmcb, INT_STATE) & 2, 0);
+
+    /*
+     * There is no handler for UD2, nor for what comes of that.  The double
+     * fault is the hypervisor's, thus #VC, and one after #DF ends the guest.
+     */
+    set32(vmcb, INTERCEPT_EXCEPTIONS, 1u << 29 | 1u << 8);
+    CHECK_EQ(vmrun(), EXIT_SHUTDOWN);
 }
 
 /* The key is gone, and with it the guest. */
