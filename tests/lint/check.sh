@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Every script is clean, every file says its licence.
+# Every script is clean, every file says its licence, and no code looks at an option of the series.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -17,4 +17,14 @@ for file in $(git ls-files -co --exclude-standard); do
 		failed=1
 	}
 done
+# The compiler's cache does not look at these options: scripts/build/kmake.sh.
+options=$(sed -n 's/^\(CONFIG_[A-Z0-9_]*\)=.*/\1/p' configs/series.config)
+seen=$(git grep -nwF "$options" -- '*.[chS]' '*.patch' |
+	grep -v -e '[$](CONFIG_' -e '\.patch:[0-9]*:[^+]') || :
+if [ -n "$seen" ]; then
+	echo "lint: options of configs/series.config are for Makefiles; in code, the compiler's cache"
+	echo "lint: would return objects of another configuration:"
+	echo "$seen"
+	failed=1
+fi
 exit $failed
