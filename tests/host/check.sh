@@ -47,6 +47,23 @@ for engine in amd amd-sev tdx; do
 	result $? "guests on $engine" "$work/$engine"
 	grep -a -E '^(ok|not ok|# )' "$work/$engine"
 done
+# A guest goes from one host to another.  They have security processors of their own, and share
+# a folder.
+rm -rf "$work/two"
+mkdir -p "$work/two/other"
+cp "$root/tests/host/migration.py" "$work/two"
+ln -s "$out/image" "$work/two/other/image"
+two() {
+	(cd "$root" && ENGINE=amd-sev LIMIT=1800 SHARE="$work/two" PACKAGES='' \
+		COMMAND="python3 migration.py $1" python3 -m scripts.host.host "$2" >"$work/$1" 2>&1)
+}
+two receive "$work/two/other" &
+two send "$out"
+result $? "an SEV guest is sent to another host" "$work/send"
+wait $!
+result $? "which receives it" "$work/receive"
+rm -rf "$work/two"
+grep -a -h -E '^(ok|not ok|# )' "$work/send" "$work/receive"
 echo "what each has said is in $work"
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed = 0 ]

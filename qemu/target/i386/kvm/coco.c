@@ -37,7 +37,11 @@ typedef struct CocoRange {
 
 typedef struct CocoState {
     uint64_t exits;
-    /* What a guest without guest_memfd shares: in order, and apart. */
+    /*
+     * What a guest without guest_memfd shares: in order, and apart.  To change
+     * it takes the BQL and the lock, to read it one of them.
+     */
+    QemuMutex lock;
     CocoRange *shared;
     int32_t nr_shared;
     /* The VM's MSR_KVM_MIGRATION_CONTROL; whichever CPU is asked has it. */
@@ -52,6 +56,7 @@ int kvm_coco_init(void)
 {
     int exits = kvm_vm_check_extension(kvm_state, KVM_CAP_COCO_EXITS);
 
+    qemu_mutex_init(&coco.lock);
     if (exits <= 0) {
         return 0;
     }
@@ -97,6 +102,7 @@ static int coco_set_shared(uint64_t start, uint64_t end, bool shared)
         nr += left[nr].start < left[nr].end;
     }
 
+    QEMU_LOCK_GUARD(&coco.lock);
     rest = coco.nr_shared - last;
     if (first + nr + rest > MAX_SHARED_RANGES) {
         return -ENOSPC;
@@ -108,6 +114,40 @@ static int coco_set_shared(uint64_t start, uint64_t end, bool shared)
     memcpy(coco.shared + first, left, nr * sizeof(CocoRange));
     coco.nr_shared = first + nr + rest;
     return 0;
+}
+
+bool kvm_coco_is_shared(hwaddr gpa)
+{
+    uint64_t frame = gpa / TARGET_PAGE_SIZE;
+    int first = 0, end;
+
+    QEMU_LOCK_GUARD(&coco.lock);
+    end = coco.nr_shared;
+    while (first < end) {
+        int middle = first + (end - first) / 2;
+
+        if (frame >= coco.shared[middle].end) {
+            first = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    return first < coco.nr_shared && frame >= coco.shared[first].start;
+}
+
+/* What has been sent of it is of no use any more. */
+static void coco_set_dirty(hwaddr gpa, hwaddr size)
+{
+    while (size) {
+        MemoryRegionSection section =
+            memory_region_find(get_system_memory(), gpa, size);
+        hwaddr len = int128_get64(section.size);
+
+        memory_region_set_dirty(section.mr, section.offset_within_region, len);
+        memory_region_unref(section.mr);
+        gpa += len;
+        size -= len;
+    }
 }
 
 static bool coco_is_memory(hwaddr gpa, hwaddr size)
@@ -142,6 +182,9 @@ static void coco_map_gpa_range(struct kvm_coco_map_gpa_range *map)
     } else {
         ret = coco_set_shared(map->gpa / TARGET_PAGE_SIZE,
                               (map->gpa + size) / TARGET_PAGE_SIZE, !private);
+        if (!ret) {
+            coco_set_dirty(map->gpa, size);
+        }
     }
     trace_kvm_coco_map_gpa_range(map->gpa, map->size, private, ret,
                                  coco.nr_shared);
@@ -198,7 +241,9 @@ static void coco_reset(void *opaque)
 {
     uint64_t value = coco.initial_migration_control;
 
-    coco.nr_shared = 0;
+    WITH_QEMU_LOCK_GUARD(&coco.lock) {
+        coco.nr_shared = 0;
+    }
     coco_set_ready(value);
     if (coco_msr(KVM_SET_MSRS, &value)) {
         warn_report("KVM: cannot reset MSR_KVM_MIGRATION_CONTROL");

@@ -13,6 +13,9 @@ int kvm_coco_init(void);
 uint32_t kvm_coco_cpuid_features(void);
 int kvm_coco_init_vcpu(X86CPU *cpu, Error **errp);
 
+/* Whether a guest without guest_memfd shares this page, without the BQL. */
+bool kvm_coco_is_shared(hwaddr gpa);
+
 /* Answers an exit of those that kvm_coco_init() has enabled. */
 void kvm_coco_handle_exit(struct kvm_run *run);
 
