@@ -231,8 +231,7 @@ host-options: deps
 	@python3 -m scripts.host.host $(O) --check-options
 
 checkpatch: compose qemu ## checkpatch.pl --strict on every commit (TOPIC=); QEMU's own on those of qemu/
-	@cd $(O)/qemu-10.0 && scripts/checkpatch.pl --quiet --no-signoff --branch base..series
-	@python3 -m tests.checkpatch.check $(TREE) "TOPIC=$(TOPIC)"
+	@python3 -m tests.checkpatch.check $(TREE) "QEMU=$(O)/qemu-10.0" "TOPIC=$(TOPIC)"
 
 w1: base-tree checkers ## W=1: warnings that the base does not have (also: sparse, clang, coccicheck)
 	@python3 -m tests.checkers.check $@ $(O)

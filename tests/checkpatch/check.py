@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""check.py TREE [TOPIC=NAME | MAIL...]: checkpatch --strict on every commit of the series, or on mails.
+"""check.py TREE QEMU=TREE TOPIC=[NAME], or check.py TREE MAIL...: what checkpatch says.
 
-A commit that has passed the same checkpatch, by content, is not checked again.
+Of every commit of the series with --strict, and if no topic is named of QEMU's with its own; or
+of mails.  A commit that has passed the same checkpatch, by content, is not checked again.
 """
 import os
 import re
@@ -42,6 +43,19 @@ def checkpatch(tree, what, ignore):
     return said
 
 
+def linux_says(tree, commit):
+    return checkpatch(tree, ["--git", commit], IGNORE + IGNORE_IN_COMMITS)
+
+
+def qemu_says(tree, commit):
+    done = subprocess.run(["./scripts/checkpatch.pl", "--quiet", "--no-signoff", "--branch",
+                           f"{commit}~1..{commit}"], cwd=tree, text=True, errors="replace",
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    # It ends with 0 if there are only warnings.
+    return done.stdout.splitlines() or [f"checkpatch.pl of QEMU ended with status {done.returncode}"
+                                        f" on {commit}"] * bool(done.returncode)
+
+
 def rules(tree):
     """All that decides about a commit besides the commit."""
     files = git(tree, "ls-tree", "base", "scripts/checkpatch.pl", "scripts/spelling.txt",
@@ -50,15 +64,15 @@ def rules(tree):
     return digest(files, Path(__file__).read_bytes(), spelling.stdout)
 
 
-def check_commit(tree, commit, decided):
+def check_commit(tree, commit, decided, says):
     """(whether it passed before, what is said of it)"""
     text = subprocess.run(["git", "-C", tree, "show", "--full-index", "--format=%an %ae%n%B",
                            commit],
                           capture_output=True, check=True).stdout
-    key = digest("checkpatch", decided, text)
+    key = digest(says.__name__, decided, text)
     if has_passed(key):
         return True, []
-    said = checkpatch(tree, ["--git", commit], IGNORE + IGNORE_IN_COMMITS)
+    said = says(tree, commit)
     if not said:
         remember(key, commit)
     return False, said
@@ -76,23 +90,32 @@ def commits_of(tree, topic):
     return [commit for commit, name in zip(commits, of_topic) if name == topic]
 
 
-def main(tree, *mails):
-    topic = mails[0].removeprefix("TOPIC=") if mails and mails[0].startswith("TOPIC=") else ""
-    if mails and not mails[0].startswith("TOPIC="):
-        bad = checkpatch(tree, mails, IGNORE)
-        print("\n".join(bad))
-        return 1 if bad else 0
-    commits = commits_of(tree, topic)
-    decided = rules(tree)
+def check_mails(tree, mails):
+    bad = checkpatch(tree, mails, IGNORE)
+    print("\n".join(bad))
+    return 1 if bad else 0
+
+
+def check_series(tree, qemu, topic):
+    todo = [(tree, commit, rules(tree), linux_says) for commit in commits_of(tree, topic)]
+    if not topic:
+        todo += [(qemu, commit, rules(qemu), qemu_says) for commit in commits_of(qemu, "")]
     before = bad = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for known, said in pool.map(lambda commit: check_commit(tree, commit, decided), commits):
+        for known, said in pool.map(lambda what: check_commit(*what), todo):
             before += known
             bad += bool(said)
             for line in said:
                 print(line, flush=True)
-    print(f"checkpatch: {len(commits)} commits, {before} of them had passed before, {bad} bad")
+    print(f"checkpatch: {len(todo)} commits, {before} of them had passed before, {bad} bad")
     return 1 if bad else 0
+
+
+def main(tree, *words):
+    options = dict(word.split("=", 1) for word in words if word.startswith(("QEMU=", "TOPIC=")))
+    if options:
+        return check_series(tree, options["QEMU"], options["TOPIC"])
+    return check_mails(tree, words)
 
 
 if __name__ == "__main__":

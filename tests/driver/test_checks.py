@@ -154,17 +154,27 @@ class Checkpatch(Sandbox):
                                      "\techo 'a.c:1: ERROR: bad'\nexit 1\n"})
         (self.kernel / "scripts/checkpatch.pl").chmod(0o755)
         self.make_series()
+        # The same commits, of which its own checkpatch finds another one bad.
+        self.qemu = self.tree.parent / "qemu"
+        self.git("clone", "-q", self.tree, self.qemu)
+        self.git("branch", "-q", "-f", "base", self.git("rev-parse", "base"), cwd=self.qemu)
+        self.qemu_checkpatch("git show -s --format=%s $last | grep third && exit 1; exit 0")
 
-    def check(self):
-        return self.script("tests.checkpatch.check", self.tree)
+    def qemu_checkpatch(self, end):
+        (self.qemu / "scripts/checkpatch.pl").write_text(f"#!/bin/sh\nfor last; do :; done\n{end}\n")
+
+    def check(self, topic=""):
+        return self.script("tests.checkpatch.check", self.tree, f"QEMU={self.qemu}", f"TOPIC={topic}")
 
     def test_checkpatch_repeats_only_what_has_not_passed(self):
-        for known in (0, 2):
+        for known in (0, 4):
             done = self.check()
-            self.bad(done, "a.c:1: ERROR: bad", f"3 commits, {known} of them had passed before, 1 bad")
+            self.bad(done, "a.c:1: ERROR: bad", "KVM: third",
+                     f"6 commits, {known} of them had passed before, 2 bad")
         self.commit("KVM: fourth", {"arch/x86/kvm/svm.c": lambda t: t + "int fourth;\n"})
-        self.bad(self.check(), "4 commits, 2 of them")
+        self.bad(self.check(), "7 commits, 4 of them")
 
     def test_a_checkpatch_that_crashes_fails(self):
         (self.tree / "scripts/checkpatch.pl").write_text("#!/bin/sh\nkill -9 $$\n")
-        self.bad(self.check(), "status -9", "3 bad")
+        self.qemu_checkpatch("kill -9 $$")
+        self.bad(self.check(), "status -9", "QEMU ended with status -9", "6 bad")
