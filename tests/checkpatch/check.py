@@ -98,9 +98,10 @@ def check_mails(tree, mails):
 
 
 def check_series(tree, qemu, topic):
-    todo = [(tree, commit, rules(tree), linux_says) for commit in commits_of(tree, topic)]
-    if not topic:
-        todo += [(qemu, commit, rules(qemu), qemu_says) for commit in commits_of(qemu, "")]
+    todo = []
+    for where, wanted, says in [(tree, topic, linux_says)] + [(qemu, "", qemu_says)] * (not topic):
+        decided = rules(where)
+        todo += [(where, commit, decided, says) for commit in commits_of(where, wanted)]
     before = bad = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for known, said in pool.map(lambda what: check_commit(*what), todo):
