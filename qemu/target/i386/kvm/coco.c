@@ -135,22 +135,11 @@ bool kvm_coco_is_shared(hwaddr gpa)
     return first < coco.nr_shared && frame >= coco.shared[first].start;
 }
 
-/* What has been sent of it is of no use any more. */
-static void coco_set_dirty(hwaddr gpa, hwaddr size)
-{
-    while (size) {
-        MemoryRegionSection section =
-            memory_region_find(get_system_memory(), gpa, size);
-        hwaddr len = int128_get64(section.size);
-
-        memory_region_set_dirty(section.mr, section.offset_within_region, len);
-        memory_region_unref(section.mr);
-        gpa += len;
-        size -= len;
-    }
-}
-
-static bool coco_is_memory(hwaddr gpa, hwaddr size)
+/*
+ * Whether all of it is memory.  What has been sent of memory that changes
+ * sides is of no use any more: then it becomes dirty.
+ */
+static bool coco_walk_memory(hwaddr gpa, hwaddr size, bool set_dirty)
 {
     bool is_memory = true;
 
@@ -162,6 +151,10 @@ static bool coco_is_memory(hwaddr gpa, hwaddr size)
         is_memory = section.mr && section.offset_within_address_space == gpa &&
             (memory_region_is_ram(section.mr) ||
              memory_region_is_romd(section.mr));
+        if (is_memory && set_dirty) {
+            memory_region_set_dirty(section.mr, section.offset_within_region,
+                                    len);
+        }
         memory_region_unref(section.mr);
         gpa += len;
         size -= len;
@@ -177,13 +170,13 @@ static void coco_map_gpa_range(struct kvm_coco_map_gpa_range *map)
 
     if (machine_require_guest_memfd(current_machine)) {
         ret = kvm_convert_memory(map->gpa, size, private);
-    } else if (!coco_is_memory(map->gpa, map->size)) {
+    } else if (!coco_walk_memory(map->gpa, map->size, false)) {
         ret = -EINVAL;
     } else {
         ret = coco_set_shared(map->gpa / TARGET_PAGE_SIZE,
                               (map->gpa + size) / TARGET_PAGE_SIZE, !private);
         if (!ret) {
-            coco_set_dirty(map->gpa, size);
+            coco_walk_memory(map->gpa, size, true);
         }
     }
     trace_kvm_coco_map_gpa_range(map->gpa, map->size, private, ret,
