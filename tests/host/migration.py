@@ -91,7 +91,10 @@ def firmware(name, variables):
 
 
 class Qemu:
-    """One QEMU with its monitor and the guest's console."""
+    """One QEMU with its monitor and the guest's console.
+
+    Which has what PID 1 says, and no message of the kernel in the middle of it.
+    """
 
     def __init__(self, name, *options, policy=1, variables=None):
         self.name = name
@@ -108,7 +111,7 @@ class Qemu:
                 "-serial", f"unix:{WORK}/{name}.tty,server=on,wait=off",
                 "-trace", "kvm_sev_change_state",
                 "-kernel", "/opt/kvm-coco/bzImage", "-initrd", str(WORK / "initrd"),
-                "-append", "console=ttyS0 panic=-1", *options],
+                "-append", "console=ttyS0 panic=-1 quiet", *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.monitor = connect(WORK / f"{name}.qmp").makefile("rw")
         self.tty = connect(WORK / f"{name}.tty")
