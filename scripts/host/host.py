@@ -26,8 +26,10 @@ from scripts.machine.splats import splats
 # The machine, the module of KVM, and what the kernel is told.
 ENGINES = {"amd": (AMD, "kvm-amd", ""), "amd-sev": (AMD_SEV, "kvm-amd", ""),
            "tdx": (TDX, "kvm-intel tdx=1", " nohibernate")}
-# As timeout(1) and what runs containers have them.
-OVER, DIED = 124, 125
+# Not what a command returns, which can be any of 0 to 255.  STATUS is what we return then, as
+# timeout(1) and container runtimes do.
+OVER, DIED = -1, -2
+STATUS = {OVER: 124, DIED: 125}
 # What is said of a machine that has died.
 LAST_LINES = 15
 
@@ -120,7 +122,7 @@ def run(engine, work, argv, marker, limit):
                      *(line for line in said if ": warning: " not in line)]:
             say(f"  {line}")
         say(f"the machine ended before the command did; its console is {work}/console")
-    return status
+    return STATUS.get(status, status)
 
 
 def main(out, check_options=False):

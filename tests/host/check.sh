@@ -35,7 +35,9 @@ ends() {
 	result $? "a command that $1: status $status" "$work/$1"
 }
 
-ends fails 7 "said before" 600 "echo said before; exit 7"
+ends fails 125 "^said before" 600 "echo said before; exit 125"
+! grep -aq "the machine ended" "$work/fails"
+result $? "125 is the command's status, not the machine's end" "$work/fails"
 ends hangs 124 "no end within LIMIT=60 s: killed" 60 "sleep infinity"
 ends panics 125 "Kernel panic" 600 "echo c >/proc/sysrq-trigger"
 host prints amd 600 "yes 'a line of it' | head -n 4000000" &&
