@@ -47,6 +47,20 @@ def knows_options(item, tests):
     return all(f"'{arg[1]}'" in text for arg in item.args if re.fullmatch("-[a-zA-Z]", arg))
 
 
+def without_modules(args, names, tests, program):
+    """ARGS with those options -m only that PROGRAM can take: modules of NAMES, and so many."""
+    text = tests / f"{program}.c"
+    most = re.search(r"\.max_modules = (\d+),", text.read_text() if text.is_file() else "")
+    kept = []
+    for before, arg in zip(["", *args], args):
+        if before == "-m" and (Path(arg).stem not in names or
+                               most and kept.count("-m") > int(most[1])):
+            kept.pop()
+        else:
+            kept.append(arg)
+    return kept
+
+
 def available(plan, image, tests):
     """PLAN without the programs, options and modules that come with later commits."""
     modules = {file.stem: file for file in (image / "modules").iterdir()}
@@ -64,9 +78,7 @@ def available(plan, image, tests):
         elif (image / "selftests" / item.name).is_file() and knows_options(item, tests):
             if item.name == "x86/kvm_kunit_test":
                 item.args = [a for a in item.args if a.encode() in suites]
-            for i in reversed(range(len(item.args) - 1)):
-                if item.args[i] == "-m" and Path(item.args[i + 1]).stem not in modules:
-                    del item.args[i:i + 2]
+            item.args = without_modules(item.args, modules, tests, item.name)
             if item.args or item.name != "x86/kvm_kunit_test":
                 kept.append(item)
     return kept
