@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 
 from scripts.results.passed import digest, has_passed, remember
@@ -43,18 +44,21 @@ def checkpatch(tree, what, ignore):
     return said
 
 
-def linux_says(tree, commit):
-    return checkpatch(tree, ["--git", commit], IGNORE + IGNORE_IN_COMMITS)
+def linux_says(tree, commits):
+    return checkpatch(tree, ["--git", *commits], IGNORE + IGNORE_IN_COMMITS)
 
 
-def qemu_says(tree, commit):
-    done = subprocess.run(["./scripts/checkpatch.pl", "--quiet", "--no-signoff", "--branch",
-                           f"{commit}~1..{commit}"], cwd=tree, text=True, errors="replace",
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    if not done.returncode:
-        return []       # warnings at most, which QEMU's maintainers let pass
-    return [*done.stdout.splitlines(), f"QEMU's checkpatch.pl ended with status {done.returncode}"
-            f" on {commit}"]
+def qemu_says(tree, commits):
+    said = []
+    for commit in commits:
+        done = subprocess.run(["./scripts/checkpatch.pl", "--quiet", "--no-signoff", "--branch",
+                               f"{commit}~1..{commit}"], cwd=tree, text=True, errors="replace",
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        # A status of 0 has warnings at most, which QEMU's maintainers let pass.
+        if done.returncode:
+            said += [*done.stdout.splitlines(), "QEMU's checkpatch.pl ended with status "
+                     f"{done.returncode} on {commit}"]
+    return said
 
 
 def rules(tree):
@@ -65,30 +69,48 @@ def rules(tree):
     return digest(files, Path(__file__).read_bytes(), spelling.stdout)
 
 
-def check_commit(tree, commit, decided, says):
-    """(whether it passed before, what is said of it)"""
+def key_of(tree, commit, decided, says):
     text = subprocess.run(["git", "-C", tree, "show", "--full-index", "--format=%an %ae%n%B",
                            commit],
                           capture_output=True, check=True).stdout
-    key = digest(says.__name__, decided, text)
-    if has_passed(key):
-        return True, []
-    said = says(tree, commit)
-    if not said:
-        remember(key, commit)
-    return False, said
+    return digest(says.__name__, decided, text)
 
 
-def commits_of(tree, topic):
-    """The commits of the series, or of one TOPIC of it."""
+def check_commits(tree, commits, decided, says):
+    """(how many passed before, what is said of each that is bad).
+
+    One process for all, as checkpatch.pl looks up the maintainers of every file that it meets,
+    which takes a second, and remembers them; one for each where it has something to say.
+    """
+    keys = {commit: key_of(tree, commit, decided, says) for commit in commits}
+    todo = [commit for commit in commits if not has_passed(keys[commit])]
+    bad = {}
+    if todo and says(tree, todo):
+        bad = {commit: said for commit in todo if (said := says(tree, [commit]))}
+    for commit in todo:
+        if commit not in bad:
+            remember(keys[commit], commit)
+    return len(commits) - len(todo), list(bad.values())
+
+
+def commits_of(tree):
     commits = git(tree, "rev-list", "--reverse", "base..HEAD").split()
     if not commits:
         raise Failed(f"the series in {tree} is empty")
-    if not topic:
-        return commits
-    topics.check_name(topics.read(), topic)
+    return commits
+
+
+def by_topic(tree, wanted):
+    """The commits of each topic of the series, or of the one that is WANTED."""
+    if wanted:
+        topics.check_name(topics.read(), wanted)
     of_topic = [patch.topic for patch in patches.load()]
-    return [commit for commit, name in zip(commits, of_topic) if name == topic]
+    found = {}
+    # A commit that was not refreshed yet has no topic.
+    for commit, name in zip_longest(commits_of(tree), of_topic):
+        if commit and wanted in ("", name):
+            found.setdefault(name, []).append(commit)
+    return found.values()
 
 
 def check_mails(tree, mails):
@@ -98,18 +120,20 @@ def check_mails(tree, mails):
 
 
 def check_series(tree, qemu, topic):
-    todo = []
-    for where, wanted, says in [(tree, topic, linux_says)] + [(qemu, "", qemu_says)] * (not topic):
-        decided = rules(where)
-        todo += [(where, commit, decided, says) for commit in commits_of(where, wanted)]
+    decided = rules(tree)
+    todo = [(tree, commits, decided, linux_says) for commits in by_topic(tree, topic)]
+    if not topic:
+        decided = rules(qemu)
+        todo += [(qemu, [commit], decided, qemu_says) for commit in commits_of(qemu)]
     before = bad = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for known, said in pool.map(lambda what: check_commit(*what), todo):
+        for known, of_bad in pool.map(lambda what: check_commits(*what), todo):
             before += known
-            bad += bool(said)
-            for line in said:
-                print(line, flush=True)
-    print(f"checkpatch: {len(todo)} commits, {before} of them had passed before, {bad} bad")
+            bad += len(of_bad)
+            for said in of_bad:
+                print("\n".join(said), flush=True)
+    count = sum(len(commits) for _, commits, _, _ in todo)
+    print(f"checkpatch: {count} commits, {before} of them had passed before, {bad} bad")
     return 1 if bad else 0
 
 

@@ -149,9 +149,9 @@ class Checkpatch(Sandbox):
     def setUp(self):
         super().setUp()
         self.write_kernel(self.kernel, {
-            "scripts/checkpatch.pl": "#!/bin/sh\nfor last; do :; done\n"
-                                     "git show -s --format=%s $last | grep -q second &&\n"
-                                     "\techo 'a.c:1: ERROR: bad'\nexit 1\n"})
+            "scripts/checkpatch.pl": "#!/bin/sh\necho called >>calls\nfor commit; do\n"
+                                     "\tgit show -s --format=%s $commit -- 2>&1 | grep -q second &&\n"
+                                     "\t\techo 'a.c:1: ERROR: bad'\ndone\nexit 1\n"})
         (self.kernel / "scripts/checkpatch.pl").chmod(0o755)
         self.make_series()
         # The same commits, of which its own checkpatch finds another one bad.
@@ -171,6 +171,8 @@ class Checkpatch(Sandbox):
             done = self.check()
             self.bad(done, "a.c:1: ERROR: bad", "KVM: third",
                      f"6 commits, {known} of them had passed before, 2 bad")
+        # All three at once, then one by one; then the one that had not passed, twice.
+        self.assertEqual((self.tree / "calls").read_text().count("called"), 4 + 2)
         self.commit("KVM: fourth", {"arch/x86/kvm/svm.c": lambda t: t + "int fourth;\n"})
         self.bad(self.check(), "7 commits, 4 of them")
 
