@@ -8,7 +8,7 @@ import threading
 import unittest
 
 from scripts.common import ROOT
-from scripts.host.host import DIED, OVER, relay
+from scripts.host.host import DIED, OVER, relay, STATUS
 from scripts.machine.splats import PATTERNS
 from tests.driver.sandbox import Sandbox
 
@@ -116,14 +116,21 @@ class Host(Sandbox):
         self.assertIn("hello\n", done.stdout)
         self.assertEqual((self.temp / "out/host/kit/command").read_text(), command + "\n")
 
+    def test_statuses_that_are_also_ours(self):
+        for status in STATUS.values():
+            done = self.host("x", f'out.sendall(marker + b" {status}\\n")\n' + self.END)
+            self.assertEqual(done.returncode, status, done.stdout)
+            self.assertNotIn("killed", done.stdout)
+            self.assertNotIn("the machine ended", done.stdout)
+
     def test_a_machine_that_panics(self):
         done = self.host("true", 'open(console, "w").write("Kernel panic - not syncing: no\\n")')
-        self.assertEqual(done.returncode, DIED)
+        self.assertEqual(done.returncode, STATUS[DIED])
         self.bad(done, "the machine's kernel: Kernel panic", "ended before the command did")
 
     def test_a_command_that_hangs(self):
         done = self.host("true", 'out.sendall(b"so far")\n' + self.END, LIMIT="1")
-        self.assertEqual(done.returncode, OVER)
+        self.assertEqual(done.returncode, STATUS[OVER])
         self.bad(done, "so far", "no end within LIMIT=1 s: killed")
 
     def test_what_cannot_be_meant(self):
