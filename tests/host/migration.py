@@ -106,7 +106,7 @@ class Qemu:
                 "-object", f"sev-guest,id=c,cbitpos=51,reduced-phys-bits=1,{hashes},policy={policy}",
                 "-cpu", "host,+kvm-hc-map-gpa-range,+kvm-migration-control",
                 *flash, "-m", "256M", "-smp", "2", "-nodefaults", "-no-user-config",
-                "-display", "none",
+                "-display", "none", "-no-reboot",
                 "-qmp", f"unix:{WORK}/{name}.qmp,server=on,wait=off",
                 "-serial", f"unix:{WORK}/{name}.tty,server=on,wait=off",
                 "-trace", "kvm_sev_change_state",
@@ -284,6 +284,7 @@ def on_one_host(variables=None):
     back.tell("msr 0", "msr 0: 0")
     result("it does not allow it any more", "" if back.blocked() else "not blocked")
     # That it boots again is the firmware's work, which is encrypted memory of no RAM.
+    back.ask("set-action", reboot="reset")
     back.ask("system_reset")
     back.until("guest: up")
     result("it boots again after a reset")
