@@ -8,14 +8,19 @@
 
 #define ROUNDS  20000
 
-/* mov $0, %eax; ret.  Nothing else is in the page, the operand is aligned. */
+/*
+ * Two functions: mov $0, %eax; ret.  Nothing else is in the page, the operands
+ * are aligned.
+ */
 static uint8_t page[4096] __attribute__((aligned(4096))) = {
-    [3] = 0xb8, [8] = 0xc3
+    [3] = 0xb8, [8] = 0xc3,
+    [67] = 0xb8, [72] = 0xc3
 };
-#define OPERAND (*(volatile uint32_t *)&page[4]) /* executed elsewhere */
+#define OPERAND(n)  (*(volatile uint32_t *)&page[4 + 64 * (n)]) /* code */
+#define CODE(n)     ((uint32_t (*)(void))&page[3 + 64 * (n)])
 
 /* Each CPU waits for the other one by these. */
-static volatile uint32_t written, executed, stale;
+static volatile uint32_t written, executed = -1, stale;
 
 static void pause_for(int n)
 {
@@ -26,15 +31,14 @@ static void pause_for(int n)
 
 void ap_main(void)
 {
-    uint32_t (*code)(void) = (uint32_t (*)(void))&page[3];
-
     for (;;) {
-        uint32_t least = written, found, eax = 0, ecx = 0;
+        uint32_t least = written, eax = 0, ecx = 0;
 
         asm volatile("cpuid" : "+a" (eax), "+c" (ecx) : : "rbx", "rdx");
-        found = code();
-        if (found < least) {
-            stale = least;
+        for (int n = 1; n >= 0; n--) {
+            if (CODE(n)() < least) {
+                stale = least | n;
+            }
         }
         executed = least;
     }
@@ -46,21 +50,28 @@ int main(void)
     uint32_t value = 0;
 
     boot_ap(stack + sizeof(stack));
+    while (executed != value) {
+        asm volatile("pause");
+    }
     for (int i = 0; i < ROUNDS && !stale; i++) {
         /*
-         * After the first write, the other CPU has to translate the code anew.
-         * The second one comes before that, meanwhile, or after it.
+         * Now the other CPU has to translate both functions anew.  The second
+         * change of the first one comes before that, meanwhile, or after it.
          */
-        OPERAND = ++value;
+        OPERAND(1) = value + 2;
+        OPERAND(0) = value + 1;
         pause_for(i % 128);
-        OPERAND = ++value;
+        asm volatile("invlpg %0" : : "m" (page[0]));
+        OPERAND(0) = value + 2;
+        value += 2;
         written = value;
         while (executed != value) {
             asm volatile("pause");
         }
     }
     if (stale) {
-        ml_printf("code of before the last write, %d of %d\n", stale, 2 * ROUNDS);
+        ml_printf("function %d before its last change, %d of %d\n",
+                  stale & 1, stale / 2, ROUNDS);
         return 1;
     }
     return 0;
