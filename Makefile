@@ -42,6 +42,7 @@ DEBUG_OUT := $(O)/debug
 KCSAN_OUT := $(O)/kcsan
 DEB_OUT   := $(O)/deb
 MITIG_OUT := $(O)/mitigations
+STUFF_OUT := $(O)/stuffing
 CFI_OUT   := $(O)/cfi
 # make deb-boot: a small kernel, beside the packages that make deb has built.
 BOOT_OUT  := $(O)/deb-boot
@@ -196,17 +197,18 @@ debug-full: debug-image ## and that one, mainline's quick tests, and every alloc
 
 mitigations-image: compose qemu
 	@scripts/build/cached_image.sh $(TREE) $(MITIG_OUT) $(CONFIG) tests/mitigations/mitigations.config
+	@scripts/build/cached_image.sh $(TREE) $(STUFF_OUT) $(CONFIG) tests/mitigations/mitigations.config tests/mitigations/stuffing.config
 
 mitigations: mitigations-image ## hypercalls with retpolines, return and call thunks and IBT in host and guest
-	@tests/mitigations/check.sh $(MITIG_OUT)/image $(MITIG_OUT)/run \
-		"amd: Spectre V2 : Mitigation: Retpolines" "amd: RETBleed: Mitigation: untrained return thunk" \
-		"intel: RETBleed: Mitigation: Stuffing"
+	@tests/mitigations/check.sh $(MITIG_OUT) amd \
+		"Spectre V2 : Mitigation: Retpolines" "RETBleed: Mitigation: untrained return thunk"
+	@tests/mitigations/check.sh $(STUFF_OUT) intel "RETBleed: Mitigation: Stuffing"
 
 cfi-image: compose qemu checkers
 	@LLVM=$(or $(LLVM),-19) scripts/build/cached_image.sh $(TREE) $(CFI_OUT) $(CONFIG) tests/mitigations/cfi.config
 
 cfi: cfi-image ## the same on a kernel that clang has built with kCFI
-	@tests/mitigations/check.sh $(CFI_OUT)/image $(CFI_OUT)/run "amd: Using kCFI" "intel: Using kCFI"
+	@tests/mitigations/check.sh $(CFI_OUT) "amd intel" "Using kCFI"
 
 kcsan-image: compose qemu
 	@scripts/build/cached_image.sh $(TREE) $(KCSAN_OUT) $(CONFIG) tests/kcsan/kcsan.config
