@@ -4,12 +4,16 @@
  *
  * Random leaves of the host, with operands that often are right, and random
  * leaves of TDs.  Nothing may end the machine, and what the module says of its
- * pages must agree.  Run it with the options in tdx.h.
+ * pages must agree.  Run it with the options in tdx.h.  Each episode is
+ * STEPS leaves: EXTRA_CFLAGS=-DEPISODES=334, in the environment of make, is
+ * for a million.
  */
 #include "tdx-td-code.h"
 
 #define EXIT_EPT        48
+#ifndef EPISODES
 #define EPISODES        12
+#endif
 #define STEPS           3000
 #define NR_TDS          3
 #define NR_FIX          256
