@@ -61,7 +61,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint apply
-TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults pinning erratum mitigations cfi firmware vmm host-tests shared-ranges qemu emulator-tests compose topics mirror bases refresh build image base-build base-image base-tree \
+TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults pinning erratum mitigations cfi firmware vmm host-tests shared-ranges qemu emulator-tests emulator-asan compose topics mirror bases refresh build image base-build base-image base-tree \
            debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell host uapi checkpatch w1 sparse clang coccicheck htmldocs configs mutants bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
@@ -151,6 +151,13 @@ qemu: deps ## the emulator of engine amd: qemu/ on Debian's source of QEMU, buil
 
 emulator-tests: qemu ## test programs for the emulator itself, without an operating system
 	@tests/emulator/check.sh $(O)/qemu-10.0 $(EMULATOR) $(O)/emulator-tests
+
+# A million random steps: EPISODES of tdx-fuzz are 3000 leaves each.
+emulator-asan: qemu ## these on a QEMU with ASAN and UBSAN, the fuzzers with a million steps (hours)
+	@scripts/build/qemu.sh $(O)/qemu-10.0 $(O)/qemu-asan --enable-asan --enable-ubsan \
+		--disable-werror
+	@FUZZ_STEPS=334000 EXTRA_CFLAGS=-DEPISODES=334 tests/emulator/check.sh $(O)/qemu-10.0 \
+		$(O)/qemu-asan/qemu-system-x86_64 $(O)/emulator-asan 10800
 
 compose: deps ## base + series as a git branch in build/linux-7.3 (BASE=7.2: build/7.2/linux-7.2)
 	@python3 -m scripts.series.compose $(O)

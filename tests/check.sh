@@ -13,7 +13,7 @@ log=$out/log
 mkdir -p "$log"
 rm -f "$log"/*.status "$log/check.state"
 passed=0 failed=0 skipped=0 number=0 total=14
-[ -z "$full" ] || total=$((total + 23))
+[ -z "$full" ] || total=$((total + 24))
 started=$(date +%s)
 
 step() {
@@ -83,6 +83,7 @@ if step build make build; then
 	slow kcsan make kcsan
 	slow debug-full make debug-full
 	slow coverage make coverage
+	slow emulator-asan make emulator-asan
 	slow fuzz make fuzz
 	slow soak make soak
 	slow deb make deb-boot

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# qemu.sh TREE OUT: OUT/qemu-system-x86_64, the emulator, and OUT/amd-psp-test, a test of it.
+# qemu.sh TREE OUT [OPTION...]: OUT/qemu-system-x86_64, the emulator, and OUT/amd-psp-test, a
+# test of it.  OPTIONs are more of QEMU's configure.
 #
 # Built with what engines amd and tdx, make vmm and make host need, and no more, or taken
 # from the cache: the key is all that decides about it.  A tree with uncommitted changes has
@@ -16,12 +17,15 @@ keep=4
 options="--target-list=x86_64-softmmu --without-default-features --enable-tcg --enable-kvm
 	--enable-fdt=system --enable-nettle --enable-attr --enable-virtfs --disable-docs
 	--disable-debug-info --disable-download --disable-install-blobs"
+shift 2
+options="$options $*"
 
 key=
 if [ -z "$(git -C "$tree" status --porcelain)" ]; then
 	key=$({
 		git -C "$tree" rev-parse 'HEAD^{tree}'
 		cat "$here/qemu.sh"
+		echo "$*"
 		gcc --version
 		ldd --version
 		pkg-config --modversion glib-2.0 nettle hogweed
@@ -59,7 +63,8 @@ if [ ! -f build.ninja ] || [ "$(cat options 2>/dev/null)" != "$tree $options" ];
 fi
 progress "build qemu" build.log ninja qemu-system-x86_64 tests/qtest/amd-psp-test
 for program in qemu-system-x86_64 tests/qtest/amd-psp-test; do
-	strip -o "$out/part" "$program"
+	# Sanitizers, for which OPTIONs are, report names of functions.
+	strip ${1:+-g} -o "$out/part" "$program"
 	mv "$out/part" "$out/${program##*/}"
 done
 [ -n "$key" ] || exit 0

@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# check.sh TREE EMULATOR OUT: QEMU's own test programs for x86, each of them all that
+# check.sh TREE EMULATOR OUT [LIMIT]: QEMU's own test programs for x86, each of them all that
 # runs on a machine, and a test that drives the emulated security processor.  Those of
-# the series are in qemu/tests.
+# the series are in qemu/tests.  FUZZ_SEED= and FUZZ_STEPS= are for the fuzzers of memory
+# encryption, EXTRA_CFLAGS= is for all programs.  LIMIT is in seconds, for each of them.
 set -eu
 
-tree=$(readlink -f "$1") emulator=$(readlink -f "$2") out=$3
+tree=$(readlink -f "$1") emulator=$(readlink -f "$2") out=$3 limit=${4:-120}
 programs=$(cd "$tree/tests/tcg" && basename -s .c multiarch/system/*.c x86_64/system/*.c)
 # The fuzzer once more, with two CPUs, and on a machine without SEV-SNP.
 programs="$programs sev-fuzz-smp sev-fuzz-es"
@@ -25,10 +26,13 @@ CC=gcc
 CCAS=gcc
 QEMU=$qemu -nodefaults -display none
 CONFIG
+# For a QEMU with sanitizers: what it has not freed at its end is no defect.
+export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1
 passed=0 failed=0
 for program in $programs; do
-	if timeout 120 make -s -C "$out/programs" -f "$tree/tests/tcg/Makefile.target" \
-			${FUZZ_SEED:+"FUZZ_SEED=$FUZZ_SEED"} "run-$program" >"$out/$program.log" 2>&1; then
+	if timeout "$limit" make -s -C "$out/programs" -f "$tree/tests/tcg/Makefile.target" \
+			${FUZZ_SEED:+"FUZZ_SEED=$FUZZ_SEED"} ${FUZZ_STEPS:+"FUZZ_STEPS=$FUZZ_STEPS"} \
+			"TIMEOUT=$limit" "run-$program" >"$out/$program.log" 2>&1; then
 		echo "ok - $program"
 		passed=$((passed + 1))
 	else
@@ -38,7 +42,7 @@ for program in $programs; do
 	fi
 done
 log=$out/amd-psp.log
-if QTEST_QEMU_BINARY=$qemu timeout 180 "$(dirname "$emulator")/amd-psp-test" >"$log" 2>&1; then
+if QTEST_QEMU_BINARY=$qemu timeout $((limit + 60)) "$(dirname "$emulator")/amd-psp-test" >"$log" 2>&1; then
 	grep "^ok" "$log"
 else
 	tail -n 20 "$log"
