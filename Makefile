@@ -215,7 +215,7 @@ cfi-image: compose qemu checkers
 	@LLVM=$(or $(LLVM),-19) scripts/build/cached_image.sh $(TREE) $(CFI_OUT) $(CONFIG) tests/mitigations/cfi.config
 
 cfi: cfi-image ## the same on a kernel that clang has built with kCFI
-	@tests/mitigations/check.sh $(CFI_OUT) "amd intel" "Using kCFI"
+	@tests/mitigations/check.sh $(CFI_OUT) "amd intel" "retpoline kCFI"
 
 kcsan-image: compose qemu
 	@scripts/build/cached_image.sh $(TREE) $(KCSAN_OUT) $(CONFIG) tests/kcsan/kcsan.config
