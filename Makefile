@@ -152,12 +152,13 @@ qemu: deps ## the emulator of engine amd: qemu/ on Debian's source of QEMU, buil
 emulator-tests: qemu ## test programs for the emulator itself, without an operating system
 	@tests/emulator/check.sh $(O)/qemu-10.0 $(EMULATOR) $(O)/emulator-tests
 
-# A million random steps: EPISODES of tdx-fuzz are 3000 leaves each.
-emulator-asan: qemu ## these on a QEMU with ASAN and UBSAN, the fuzzers with a million steps (hours)
+# 334 episodes of tdx-fuzz are a million leaves, which take half a minute; 10,000 steps of
+# sev-fuzz take some three minutes (FUZZ_STEPS=).
+emulator-asan: qemu ## these on a QEMU with ASAN and UBSAN, the fuzzers with many more steps (hours)
 	@scripts/build/qemu.sh $(O)/qemu-10.0 $(O)/qemu-asan --enable-asan --enable-ubsan \
 		--disable-werror
-	@FUZZ_STEPS=334000 EXTRA_CFLAGS=-DEPISODES=334 tests/emulator/check.sh $(O)/qemu-10.0 \
-		$(O)/qemu-asan/qemu-system-x86_64 $(O)/emulator-asan 10800
+	@FUZZ_STEPS=$(or $(FUZZ_STEPS),100000) EXTRA_CFLAGS=-DEPISODES=334 tests/emulator/check.sh $(O)/qemu-10.0 \
+		$(O)/qemu-asan/qemu-system-x86_64 $(O)/emulator-asan 36000
 
 compose: deps ## base + series as a git branch in build/linux-7.3 (BASE=7.2: build/7.2/linux-7.2)
 	@python3 -m scripts.series.compose $(O)
