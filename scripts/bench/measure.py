@@ -15,7 +15,8 @@ TURNS, BOOTS = 3, 3
 # Of both kernels: TDs are not what ordinary VMs are, and have a machine of their own.
 TD = "module kvm-intel tdx=1\ntest 280 exits_bench tdx\n"
 LOAD = "test 200 module_load kvm-{engine}\n"
-# rodata=off lets the module make the kernel believe that it is an SNP host.
+# rodata=off lets the module make the kernel believe that it is an SNP host.  With sev=0, since
+# the driver of the security processor would believe it, too, and clear an RMP that is not there.
 SNP = """\
 module kvm-amd
 module snp_page_bench label=plain
@@ -23,7 +24,7 @@ unload snp_page_bench
 unload kvm_amd
 module snp_page_bench force=1
 unload snp_page_bench
-module kvm-amd
+module kvm-amd sev=0
 module snp_page_bench label=snp fragment=1
 """
 GUEST = "plain:{0}:/boot/{0}:/boot/hypercall-{0}.ko"
