@@ -52,9 +52,11 @@ def compile_c(*args):
 
 
 def build(tree, out, files):
-    # As its Makefile calls it, which may be one of a folder above.
+    # As its Makefile calls it, which may be one of a folder above.  Others have a sev.o, too,
+    # the decompressor for one, for which there is no gcov.
     names = [Path(file).with_suffix(".o") for file in files]
-    objects = [f"GCOV_PROFILE_{'/'.join(name.parts[-n:])}=y" for name in names for n in (1, 2)]
+    objects = [f"GCOV_PROFILE_{'/'.join(name.parts[-n:])}=y" for file, name in zip(files, names)
+               for n in ((2,) if file in CHANGED else (1, 2))]
     out.mkdir(exist_ok=True)
     # A build that was interrupted may have left gcc's notes of another object.
     for name in names:
