@@ -49,6 +49,7 @@ SHARED = {
     **dict.fromkeys(("pinning", "erratum", "firmware", "kcsan", "coverage", "fuzz", "bisect", "mitigations",
                      "mutants", "kicks", "rmp-faults"), BOOTS),
     "cfi": (*BOOTS, "tests/mitigations/"),
+    "emulator-asan": (*BUILDS, "qemu/", "tests/emulator/"),
     **dict.fromkeys(("debug-full", "soak"), (*BOOTS, "tests/debug/")),
     "deb": (*BOOTS, "scripts/deb/", "scripts/packages/"),
     "host": (*BOOTS, "scripts/host/", "scripts/packages/"),
