@@ -1191,9 +1191,10 @@ static void fuzz(void)
 
 static int finish(void);
 
+static bool finishing;
+
 static void run(void)
 {
-    static bool finishing;
     unsigned cpu = this_cpu();
     int code;
 
@@ -1291,6 +1292,18 @@ static void map_small(void)
     asm volatile("mov %0, %%cr3" :: "r" (read_cr3()) : "memory");
 }
 
+/*
+ * The firmware runs in RAM, which a step may change, and has it there still
+ * after a reset: have the chipset map the ROM again.
+ */
+static void map_rom(void)
+{
+    for (uint32_t reg = 0x90; reg < 0x98; reg += 4) {       /* PAM0 to PAM6 */
+        outl(0xcf8, 1u << 31 | reg);
+        outl(0xcfc, 0);
+    }
+}
+
 static void find_features(void)
 {
     uint32_t features = cpuid_eax(0x8000001f);
@@ -1375,6 +1388,10 @@ int main(void)
     enable_sse();
     enable_wp();
     map_small();
+    map_rom();
+    /* Nobody else clears the memory behind the program. */
+    alive = 0;
+    finishing = false;
     find_features();
     if (kept->magic == MAGIC) {
         kept->resets++;

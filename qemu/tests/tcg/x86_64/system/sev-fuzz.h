@@ -260,10 +260,11 @@ static void start_timer(uint32_t ns)
     MEM32(APIC + 0x380) = ns;
 }
 
+/* A bit for each CPU that has been here since the last time */
+static uint32_t alive;
+
 static void kick_watchdog(unsigned cpu, unsigned cpus)
 {
-    static uint32_t alive;
-
     /* All CPUs must be alive, not only the one that says so. */
     if (__sync_or_and_fetch(&alive, 1u << cpu) == (1u << cpus) - 1) {
         alive = 0;

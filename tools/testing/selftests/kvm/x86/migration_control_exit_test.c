@@ -8,6 +8,7 @@
 #include "expect.h"
 #include "kvm_util.h"
 #include "processor.h"
+#include "sev.h"
 #include "ucall_common.h"
 
 #define FEP_PATH	"/sys/module/kvm/parameters/force_emulation_prefix"
@@ -175,6 +176,38 @@ static void test_initial_value(void)
 			       (unsigned long long)want);
 			kvm_vm_free(vm);
 		}
+	}
+}
+
+/* Whatever encrypts the memory of a VM: only its guest can say that it can be migrated. */
+static void test_encrypted(void)
+{
+	static const u32 caps[] = {
+		KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM,
+		KVM_CAP_VM_COPY_ENC_CONTEXT_FROM,
+	};
+	struct kvm_vm *source, *vm;
+	struct kvm_vcpu *vcpu;
+	u64 msr;
+	int i;
+
+	for (i = 0; i <= ARRAY_SIZE(caps); i++) {
+		vm = vm_create_barebones();
+		vm_enable_cap(vm, KVM_CAP_COCO_EXITS, KVM_COCO_EXIT_MIGRATION_CONTROL);
+		if (i == ARRAY_SIZE(caps)) {
+			about("KVM_SEV_INIT");
+			sev_vm_init(vm);
+		} else {
+			about("capability %u", caps[i]);
+			source = vm_create_barebones();
+			sev_vm_init(source);
+			vm_enable_cap(vm, caps[i], source->fd);
+			kvm_vm_free(source);
+		}
+		vcpu = __vm_vcpu_add(vm, 0);
+		msr = vcpu_get_msr(vcpu, MSR_KVM_MIGRATION_CONTROL);
+		expect(!msr, "0x%llx, not 0", (unsigned long long)msr);
+		kvm_vm_free(vm);
 	}
 }
 
@@ -472,9 +505,11 @@ static void test_owner(void)
 static const struct {
 	const char *name;
 	void (*run)(void);
+	bool needs_sev;
 } tests[] = {
 	{ "KVM_CHECK_EXTENSION", test_check_extension },
 	{ "initial value", test_initial_value },
+	{ "encrypted memory", test_encrypted, .needs_sev = true },
 	{ "host", test_host },
 	{ "not enabled", test_not_enabled },
 	{ "no CPUID bit", test_no_feature },
@@ -488,6 +523,7 @@ static const struct {
 
 int main(void)
 {
+	bool has_sev = kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(KVM_X86_SEV_VM);
 	int i;
 
 	TEST_REQUIRE(kvm_check_cap(KVM_CAP_COCO_EXITS) & KVM_COCO_EXIT_MIGRATION_CONTROL);
@@ -495,6 +531,10 @@ int main(void)
 	ksft_print_header();
 	ksft_set_plan(ARRAY_SIZE(tests));
 	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		if (tests[i].needs_sev && !has_sev) {
+			ksft_test_result_skip("%s: KVM has no SEV VMs\n", tests[i].name);
+			continue;
+		}
 		nr_checks = 0;
 		nr_failed = 0;
 		tests[i].run();

@@ -39,6 +39,9 @@
 /* Linux gives up a request after so many repetitions. */
 #define NR_RETRIES		10000
 
+/* GHCB specification, Termination Request: Linux's reason for a page state change */
+#define TERMINATED_BY_PSC	(GHCB_MSR_TERM_REQ | 1 << 12 | 1 << 16)
+
 #define STRESS			"mem_encrypt_stress.ko"
 #define HYPERCALLS		"kvm_hypercall_test.ko"
 
@@ -84,6 +87,8 @@ struct scenario {
 	u64 snp_mem_size;	/* if it is more than usual */
 	bool snp;		/* only an SNP guest */
 	bool no_coco_exits;	/* the exits that KVM has without KVM_CAP_COCO_EXITS */
+	bool no_exits;		/* nor these */
+	bool exits_end;		/* with the first request for more than a page */
 	bool dies;		/* before PID 1 is done */
 	bool reports;		/* what the security processor says about it */
 	bool intel;		/* in CPUID, which the VMM chooses */
@@ -197,6 +202,20 @@ static const struct scenario scenarios[] = {
 		.snp = true,
 		.no_coco_exits = true,
 		.busy = true,
+	}, {
+		.name = "no exits",
+		.nr_vcpus = 1,
+		.cmdline = "--",
+		.snp = true,
+		.no_coco_exits = true,
+		.no_exits = true,
+	}, {
+		.name = "no exits any more",
+		.nr_vcpus = 1,
+		.cmdline = "--",
+		.snp = true,
+		.no_coco_exits = true,
+		.exits_end = true,
 	}, {
 		.name = "a host that is always busy",
 		.nr_vcpus = 1,
@@ -443,6 +462,9 @@ static bool watch_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 		answer_busy(watch, vcpu);
 		return true;
 	}
+	if (watch->scenario->exits_end && vcpu->run->exit_reason == KVM_EXIT_HYPERCALL &&
+	    vcpu->run->hypercall.args[1] > 1)
+		vm_enable_cap(guest->vm, KVM_CAP_EXIT_HYPERCALL, 0);
 	if (!linux_guest_sev_exit(guest, vcpu))
 		return false;
 
@@ -521,6 +543,8 @@ static void create_guest(struct watch *watch, const struct scenario *scenario)
 			     KVM_MIGRATION_READY);
 	watch->sev->guest->exit = watch_exit;
 	watch->sev->guest->line = watch_line;
+	if (scenario->no_exits)
+		vm_enable_cap(watch->sev->guest->vm, KVM_CAP_EXIT_HYPERCALL, 0);
 	if (scenario->intel)
 		/* Family 6, model 15 */
 		linux_guest_set_cpu(watch->sev->guest->vcpus[0], "GenuineIntel", 0x6f0);
@@ -554,6 +578,22 @@ static void check_hypercalls(struct linux_guest *guest)
 	expect(ktap.status == LINUX_GUEST_KTAP_PASSED && ktap.nr_passed && !ktap.nr_skipped,
 	       "suite kvm_hypercall: status %d, %d passed, %d failed, %d skipped", ktap.status,
 	       ktap.nr_passed, ktap.nr_failed, ktap.nr_skipped);
+}
+
+/* If KVM cannot ask userspace, a page's state does not change, and the guest gives up. */
+static void check_termination(struct linux_guest *guest, enum linux_guest_end end,
+			      const struct scenario *scenario)
+{
+	char error[128];
+
+	snprintf(error, sizeof(error), "vCPU 0: system event %u, 0x%x", KVM_SYSTEM_EVENT_SEV_TERM,
+		 TERMINATED_BY_PSC);
+	expect(end == LINUX_GUEST_ERROR && !strcmp(guest->error, error),
+	       "the guest ended by %s '%s', not by '%s'", linux_guest_end_str(end), guest->error,
+	       error);
+	expect(!guest->shared->nr_requests == scenario->no_exits, "%d requests",
+	       guest->shared->nr_requests);
+	ksft_print_msg("%s: %d requests\n", scenario->name, guest->shared->nr_requests);
 }
 
 static bool boot(const struct scenario *scenario)
@@ -590,6 +630,10 @@ static bool boot(const struct scenario *scenario)
 		/* It waits if the guest has died before. */
 		guest->wait = true;
 		pthread_join(thread, NULL);
+	}
+	if (scenario->no_exits || scenario->exits_end) {
+		check_termination(guest, end, scenario);
+		goto out;
 	}
 	splat = linux_guest_splat(guest);
 	nr_steps = linux_guest_count(guest, "guest_init: step");
@@ -651,6 +695,7 @@ static bool boot(const struct scenario *scenario)
 	if (scenario->drop)
 		printf(", %d of %d dropped ones noticed", shared->nr_noticed, shared->nr_dropped);
 	printf("\n");
+out:
 	if (nr_failed)
 		linux_guest_print_console(guest, 60);
 	linux_guest_sev_free(sev);
