@@ -61,7 +61,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint apply
-TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults pinning erratum mitigations cfi firmware vmm host-tests shared-ranges qemu emulator-tests emulator-asan compose topics mirror bases refresh build image base-build base-image base-tree \
+TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults tdx-faults pinning erratum mitigations cfi firmware vmm host-tests shared-ranges qemu emulator-tests emulator-asan compose topics mirror bases refresh build image base-build base-image base-tree \
            debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell host uapi checkpatch w1 sparse clang coccicheck htmldocs configs mutants bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
@@ -124,6 +124,9 @@ rmp-faults: image ## an SNP host on which one RMPUPDATE of RMP_FAULTS= fails
 	@RMP_FAULTS=$(or $(RMP_FAULTS),12) python3 -m scripts.machine.run --engine amd --set rmp-faults \
 		$(call ON,$(O))
 
+tdx-faults: image ## TDs on a host on which one leaf of the TDX module in five fails for now (SEED=)
+	@TDX_FAULTS=$(or $(SEED),1) $(MACHINES) --engine tdx --set quick $(call ON,$(O))
+
 pinning: build ## vendor_module_test has to fail on a KVM that is set up by a pinned task
 	@tests/pinning/check.sh $(O)
 
@@ -152,12 +155,12 @@ qemu: deps ## the emulator of engine amd: qemu/ on Debian's source of QEMU, buil
 emulator-tests: qemu ## test programs for the emulator itself, without an operating system
 	@tests/emulator/check.sh $(O)/qemu-10.0 $(EMULATOR) $(O)/emulator-tests
 
-# 334 episodes of tdx-fuzz are a million leaves, which take half a minute; 10,000 steps of
-# sev-fuzz take some three minutes (FUZZ_STEPS=).
-emulator-asan: qemu ## these on a QEMU with ASAN and UBSAN, the fuzzers with many more steps (hours)
+# 334 episodes of tdx-fuzz are a million leaves, which take half a minute.  Three runs of
+# sev-fuzz make a million steps, some 500 a second (FUZZ_STEPS=).
+emulator-asan: qemu ## these on a QEMU with ASAN and UBSAN, the fuzzers with a million steps each
 	@scripts/build/qemu.sh $(O)/qemu-10.0 $(O)/qemu-asan --enable-asan --enable-ubsan \
 		--disable-werror
-	@FUZZ_STEPS=$(or $(FUZZ_STEPS),100000) EXTRA_CFLAGS=-DEPISODES=334 tests/emulator/check.sh $(O)/qemu-10.0 \
+	@FUZZ_STEPS=$(or $(FUZZ_STEPS),334000) EXTRA_CFLAGS=-DEPISODES=334 tests/emulator/check.sh $(O)/qemu-10.0 \
 		$(O)/qemu-asan/qemu-system-x86_64 $(O)/emulator-asan 36000
 
 compose: deps ## base + series as a git branch in build/linux-7.3 (BASE=7.2: build/7.2/linux-7.2)
@@ -200,8 +203,8 @@ debug-image: compose qemu
 debug: debug-image ## the series' own tests but guest_boot_test, on amd with KASAN, lockdep and kmemleak
 	@$(MACHINES) --engine amd --set debug $(call ON,$(DEBUG_OUT))
 
-debug-full: debug-image ## and that one, mainline's quick tests, and every allocation failing once
-	@$(MACHINES) --engine amd --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
+debug-full: debug-image ## and that one, TDs, mainline's quick tests, and every allocation failing once
+	@$(MACHINES) --engine "amd tdx" --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
 
 mitigations-image: compose qemu
 	@scripts/build/cached_image.sh $(TREE) $(MITIG_OUT) $(CONFIG) tests/mitigations/mitigations.config

@@ -13,7 +13,7 @@ log=$out/log
 mkdir -p "$log"
 rm -f "$log"/*.status "$log/check.state"
 passed=0 failed=0 skipped=0 number=0 total=14
-[ -z "$full" ] || total=$((total + 24))
+[ -z "$full" ] || total=$((total + 25))
 started=$(date +%s)
 
 step() {
@@ -68,6 +68,7 @@ if step build make build; then
 	step debug-image make debug-image && step debug make debug
 	slow kicks make kicks
 	slow rmp-faults make rmp-faults
+slow tdx-faults make tdx-faults
 	slow pinning make pinning
 	slow erratum make erratum
 	slow mitigations make mitigations

@@ -14,6 +14,9 @@ KICK = f",kick-us={os.environ['KICK_US']}" if os.environ.get("KICK_US") else ""
 # make rmp-faults: what the kernel has for errors is executed.
 RMP_FAULTS = (f",x-rmp-fail-rate={os.environ['RMP_FAULTS']}" if os.environ.get("RMP_FAULTS")
               else "")
+# make tdx-faults: leaves of the TDX module fail as they do for a while on hardware.
+TDX_FAULTS = (f",tdx-fault-seed={os.environ['TDX_FAULTS']}" if os.environ.get("TDX_FAULTS")
+              else "")
 TCG = ["-accel", f"tcg,thread=multi{KICK}", "-smp", "2"]
 # The C-bit is the topmost of 52 bits of physical addresses.
 MODEL = ("EPYC,+svm,+npt,+nrip-save,+decodeassists,+flushbyasid,+lbrv,+sev,+sev-es,"
@@ -31,7 +34,7 @@ AMD_SEV = ["-cpu", MODEL, *BOARD]
 # With 52 bits of physical addresses, a TD can have either GPAW.  Linux's TDX code needs
 # movdir64b and ss.
 TDX = ["-cpu", "SapphireRapids,+vmx,+tdx,+ss,+movdir64b,+movdiri,phys-bits=52",
-       "-machine", "q35", "-m", "3G"]
+       "-machine", f"q35{TDX_FAULTS}", "-m", "3G"]
 # What two machines have in common: enough for lib/x86/linux_guest_link.c of the selftests.
 LINE_SIZE = "64M"
 # For -accel kvm: this machine's own CPU

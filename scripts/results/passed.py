@@ -47,7 +47,7 @@ SHARED = {
     **dict.fromkeys(("w1", "sparse", "clang", "coccicheck", "htmldocs"),
                     (*BUILDS, "tests/checkers/")),
     **dict.fromkeys(("pinning", "erratum", "firmware", "kcsan", "coverage", "fuzz", "bisect", "mitigations",
-                     "mutants", "kicks", "rmp-faults"), BOOTS),
+                     "mutants", "kicks", "rmp-faults", "tdx-faults"), BOOTS),
     "cfi": (*BOOTS, "tests/mitigations/"),
     "emulator-asan": (*BUILDS, "qemu/", "tests/emulator/"),
     **dict.fromkeys(("debug-full", "soak"), (*BOOTS, "tests/debug/")),

@@ -34,7 +34,7 @@ class Check(Sandbox):
 
     def test_what_undoes_a_pass(self):
         boots = {"pinning", "firmware", "kcsan", "debug-full", "coverage", "fuzz", "soak", "deb",
-                 "bisect", "erratum", "mitigations", "cfi", "kicks", "rmp-faults",
+                 "bisect", "erratum", "mitigations", "cfi", "kicks", "rmp-faults", "tdx-faults",
                  "mutants", "host"}
         checkers = {"w1", "sparse", "clang", "coccicheck", "htmldocs"}
         every = set(passed.SHARED)
