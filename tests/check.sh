@@ -68,7 +68,7 @@ if step build make build; then
 	step debug-image make debug-image && step debug make debug
 	slow kicks make kicks
 	slow rmp-faults make rmp-faults
-slow tdx-faults make tdx-faults
+	slow tdx-faults make tdx-faults
 	slow pinning make pinning
 	slow erratum make erratum
 	slow mitigations make mitigations
