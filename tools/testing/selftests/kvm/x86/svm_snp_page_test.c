@@ -31,8 +31,9 @@
 #define NR_NESTED_VCPUS		64
 #define NR_PLAIN_VCPUS		128
 
-/* Enough pages to be all but sure that one of them was 2MB-aligned. */
+/* VMs to create until KVM was offered a 2MB-aligned page, and what a pipe holds. */
 #define MAX_MORE_VMS		16
+#define PIPE_PAGES		1024
 
 /* More than KVM makes for a vCPU, whatever pages it gets. */
 #define MAX_REQUESTS	16
@@ -214,12 +215,43 @@ static struct kvm_vm *create_vm(bool irqchip, bool nested, int nr_vcpus)
 	return vm;
 }
 
+/*
+ * Fill pipes with pages, one page each in turn.
+ *
+ * The page allocator hands out a 2MB region from its start.  If that start goes to one
+ * of the slabs that vCPUs need, the aligned page is part of a block of pages, and no
+ * request for a single page ever gets it.  Pipes request single pages only.  Those that
+ * a pipe frees remain single, as the other pipes hold the pages around them, and KVM
+ * gets these first.
+ */
+static void fill_pipes(int (*pipes)[2])
+{
+	char page[PAGE_SIZE] = {};
+	int i, j;
+
+	for (i = 0; i < MAX_MORE_VMS; i++)
+		TEST_ASSERT(!pipe(pipes[i]) && fcntl(pipes[i][1], F_SETPIPE_SZ,
+						     PIPE_PAGES * PAGE_SIZE) >= 0,
+			    "No pipe for %d pages, errno %d", PIPE_PAGES, errno);
+
+	for (i = 0; i < PIPE_PAGES; i++)
+		for (j = 0; j < MAX_MORE_VMS; j++)
+			TEST_ASSERT(write(pipes[j][1], page, PAGE_SIZE) == PAGE_SIZE,
+				    "Page %d of pipe %d not written, errno %d", i, j, errno);
+}
+
+static void close_pipe(int *pipe)
+{
+	close(pipe[0]);
+	close(pipe[1]);
+}
+
 static void test_vms(struct pages *pages)
 {
 	int expected = PAGES_PER_IRQCHIP_VCPU * NR_IRQCHIP_VCPUS +
 		       (PAGES_PER_IRQCHIP_VCPU + 1) * NR_NESTED_VCPUS + NR_PLAIN_VCPUS;
 	struct kvm_vm *irqchip, *nested, *plain, *more[MAX_MORE_VMS];
-	int nr_more = 0;
+	int pipes[MAX_MORE_VMS][2], nr_more = 0, i;
 
 	/* vm_create() would do so, but not for VMs without memory. */
 	kvm_set_files_rlimit(NR_IRQCHIP_VCPUS * (1 + MAX_MORE_VMS) +
@@ -242,10 +274,14 @@ static void test_vms(struct pages *pages)
 			 pages->nr_live, expected);
 
 	/* Were KVM not offered any aligned page, nothing would be proved. */
+	fill_pipes(pipes);
 	while (!pages->nr_retries && nr_more < MAX_MORE_VMS) {
+		close_pipe(pipes[nr_more]);
 		more[nr_more++] = create_vm(true, false, NR_IRQCHIP_VCPUS);
 		read_trace(pages);
 	}
+	for (i = nr_more; i < MAX_MORE_VMS; i++)
+		close_pipe(pipes[i]);
 	ksft_test_result(pages->nr_retries && !pages->nr_aligned,
 			 "%d aligned pages rejected, %d taken, of %d\n",
 			 pages->nr_retries, pages->nr_aligned, pages->nr_allocs);
