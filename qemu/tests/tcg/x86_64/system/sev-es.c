@@ -32,9 +32,12 @@
 #define TRAP_EFER               (1u << 15)
 #define TRAP_CR4                (1u << 20)
 #define ASID                    0x058
+#define TLB_CONTROL             0x05c
 #define INT_STATE               0x068
 #define EXIT_CODE               0x070
 #define EXIT_INFO_1             0x078
+#define EXIT_INFO_2             0x080
+#define EXIT_INT_INFO           0x088
 #define NESTED_CTL              0x090
 #define GHCB                    0x0a0
 #define EVENT_INJ               0x0a8
@@ -70,6 +73,7 @@
 #define EXIT_CPUID              0x072
 #define EXIT_HLT                0x078
 #define EXIT_SHUTDOWN           0x07f
+#define EXIT_NPF                0x400
 #define EXIT_VMGEXIT            0x403
 #define EXIT_INVALID            (-1ull)
 
@@ -129,6 +133,7 @@ static uint32_t command[16] ALIGNED;
  */
 LABEL(guest_code);
 LABEL(guest_vc);
+LABEL(guest_bp);
 LABEL(guest_end);
 asm(".pushsection .text\n"
     "guest_code:\n"
@@ -157,8 +162,20 @@ asm(".pushsection .text\n"
     "    hlt\n"
     "    cli\n"
     "    hlt\n"
+    "    mov $0x80000000, %edx\n"
+    "    add %rdx, %rsp\n"
+    "    lea 1f(%rip), %r15\n"
+    "    int3\n"
+    "1:  hlt\n"
+    "    lea 1f(%rip), %r15\n"
+    "    .byte 0xcd, 3\n"                  /* INT 3, not INT3 */
+    "1:  hlt\n"
     "guest_wrong:\n"
     "    ud2\n"
+    "guest_bp:\n"
+    "    cmp (%rsp), %r15\n"
+    "    jne guest_wrong\n"
+    "    iretq\n"
     "guest_vc:\n"
     "    pop %rcx\n"
     "    cmp $0x72, %rcx\n"
@@ -294,10 +311,20 @@ static void map_memory(void)
     asm volatile("mov %0, %%cr3" : : "r" (pml4) : "memory");
 }
 
+static void set_guest_gate(int vector, uint64_t handler)
+{
+    guest.idt[vector] = (Gate) {
+        .offset_lo = handler,
+        .selector = 8,
+        .flags = 0x8e00,
+        .offset_mid = handler >> 16,
+        .offset_hi = handler >> 32,
+    };
+}
+
 static void make_guest(void)
 {
     uint64_t code = (uint64_t)guest_code;
-    uint64_t vc = (uint64_t)guest.code + (uint64_t)guest_vc - code;
 
     copy(guest.code, (void *)code, (uint64_t)guest_end - code);
     guest.pml4[0] = (uint64_t)guest.pdpt | C_BIT | 3;
@@ -306,13 +333,8 @@ static void make_guest(void)
     }
     guest.gdt[1] = 0x00af9b000000ffff;
     guest.gdt[2] = 0x00cf93000000ffff;
-    guest.idt[29] = (Gate) {
-        .offset_lo = vc,
-        .selector = 8,
-        .flags = 0x8e00,
-        .offset_mid = vc >> 16,
-        .offset_hi = vc >> 32,
-    };
+    set_guest_gate(29, (uint64_t)guest.code + (uint64_t)guest_vc - code);
+    set_guest_gate(3, (uint64_t)guest.code + (uint64_t)guest_bp - code);
 }
 
 static void set_seg(uint8_t *area, unsigned offset, uint16_t selector,
@@ -514,6 +536,32 @@ static void test_entry(uint32_t handle)
     make_vmcb(1);
 }
 
+/* The third GiB of the guest's addresses is the first one, or nothing. */
+static void alias_memory(bool present)
+{
+    pdpt[2] = present ? 0x87 : 0;
+    set32(vmcb, TLB_CONTROL, 1);
+}
+
+/*
+ * An event of TYPE (APM volume 2, 15.20) whose delivery a nested page fault
+ * interrupts, as the guest's stack is not there.  VMRUN could not inject it;
+ * the guest executes the instruction again.
+ */
+static void test_interrupted(unsigned type)
+{
+    alias_memory(false);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(vmrun(), EXIT_NPF);
+        CHECK_EQ(get(vmcb, EXIT_INFO_2) >> 12,
+                 (2ull << 30 | (uint64_t)guest.stack) >> 12);
+        CHECK_EQ((uint32_t)get(vmcb, EXIT_INT_INFO), 1u << 31 | type << 8 | 3);
+    }
+    alias_memory(true);
+    CHECK_EQ(vmrun(), EXIT_HLT);
+    CHECK_EQ((uint32_t)get(vmcb, EXIT_INT_INFO) >> 31, 0);
+}
+
 static void test_guest(void)
 {
     /* CPUID is #VC, whose handler calls. */
@@ -541,6 +589,9 @@ static void test_guest(void)
     CHECK_EQ(get(vmcb, INT_STATE) & 2, 2);
     CHECK_EQ(vmrun(), EXIT_HLT);
     CHECK_EQ(get(vmcb, INT_STATE) & 2, 0);
+
+    test_interrupted(3);                            /* INT3 is an exception */
+    test_interrupted(4);                            /* INT 3 is not */
 
     /*
      * There is no handler for UD2, nor for what comes of that.  The double
