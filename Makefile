@@ -61,7 +61,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint apply
-TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults tdx-faults pinning erratum mitigations cfi firmware vmm host-tests shared-ranges qemu emulator-tests emulator-asan compose topics mirror bases refresh build image base-build base-image base-tree \
+TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults tdx-faults pinning erratum mitigations cfi firmware vmm host-guests host-tests shared-ranges qemu emulator-tests emulator-asan compose topics mirror bases refresh build image base-build base-image base-tree \
            debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell host uapi checkpatch w1 sparse clang coccicheck htmldocs configs mutants bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
@@ -125,6 +125,7 @@ rmp-faults: image ## an SNP host on which one RMPUPDATE of RMP_FAULTS= fails
 		$(call ON,$(O))
 
 tdx-faults: image ## TDs on a host on which one leaf of the TDX module in five fails for now (SEED=)
+	@$(if $(filter 0,$(SEED)),$(error SEED=0 is no seed: the emulator takes it for no faults))
 	@TDX_FAULTS=$(or $(SEED),1) $(MACHINES) --engine tdx --set quick $(call ON,$(O))
 
 pinning: build ## vendor_module_test has to fail on a KVM that is set up by a pinned task
@@ -138,6 +139,9 @@ firmware: build ## the kernel and OVMF negotiate live migration, over two boots
 
 vmm: image ## our QEMU as a VMM with KVM, in the machine: it serves the exits
 	@python3 -m tests.vmm.check $(O)
+
+host-guests: host-options image ## make host: a guest of each type by Debian's QEMU, OVMF and kernel, with a disk
+	@tests/host/check.sh $(O) quick
 
 host-tests: host-options image ## make host: commands that go wrong, and by QEMU and OVMF a guest of every type
 	@tests/host/check.sh $(O)

@@ -12,7 +12,7 @@ full=${2:-}
 log=$out/log
 mkdir -p "$log"
 rm -f "$log"/*.status "$log/check.state"
-passed=0 failed=0 skipped=0 number=0 total=14
+passed=0 failed=0 skipped=0 number=0 total=15
 [ -z "$full" ] || total=$((total + 25))
 started=$(date +%s)
 
@@ -65,6 +65,7 @@ if step build make build; then
 	step base-image make base-image && step topics make topics
 	step full make full
 	step vmm make vmm
+	step host-guests make host-guests
 	step debug-image make debug-image && step debug make debug
 	slow kicks make kicks
 	slow rmp-faults make rmp-faults

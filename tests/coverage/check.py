@@ -120,7 +120,9 @@ def judge_lines(tree, files, counts):
             if count:
                 continue
             text = source[number - 1].strip()
-            rule = next((r for r in rules if r[0] == file and r[1].search(text)), None)
+            # Of a file of the base, each excuse is for one line: others may look the same.
+            rule = next((r for r in rules if r[0] == file and r[1].search(text)
+                         and not (file in CHANGED and r in used)), None)
             print(f"    {number}: {text}    # {rule[2] if rule else 'NOT EXPLAINED'}")
             if rule:
                 used.add(rule)
