@@ -61,7 +61,9 @@ def make(disk, names, log):
              "--customize-hook=echo kvm-coco >\"$1/etc/hostname\"; "
              "echo 127.0.0.1 localhost kvm-coco >\"$1/etc/hosts\"",
              f"--customize-hook=upload {shlex.quote(str(HERE / 'first'))} /sbin/first",
-             "--customize-hook=chmod 755 \"$1/sbin/first\""]
+             "--customize-hook=chmod 755 \"$1/sbin/first\"",
+             # Backups; one of them has mode 0, which fakeroot's root cannot read.
+             "--customize-hook=rm -f \"$1/etc/\"*-"]
     tar = work / "system.tar"
     try:
         call(log, "mmdebstrap", "--variant=minbase", f"--include={','.join(names)}", *hooks,
