@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * INT3 and INT n in guests with SEV-ES and SEV-SNP, delivered to a stack that KVM has
- * yet to map.  The nested page fault comes while the CPU delivers the event, and VMRUN
- * would refuse to inject it.  The guest has to get each event once, with the address of
- * the next instruction.
+ * yet to map.  The nested page fault comes while the CPU delivers the event, which
+ * KVM cannot inject then.  The guest has to get each event once, with the address of the
+ * next instruction.
  */
 #include "kselftest.h"
 #include "kvm_util.h"
@@ -72,6 +72,7 @@ static void test_guest(const char *name, int type, u64 policy)
 	struct kvm_vcpu *vcpu;
 	struct kvm_vm *vm;
 	struct kvm_run *run;
+	bool terminated;
 	u64 faults;
 
 	if (!(kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(type))) {
@@ -86,8 +87,9 @@ static void test_guest(const char *name, int type, u64 policy)
 
 	run = vcpu->run;
 	vcpu_run(vcpu);
-	if (run->exit_reason == KVM_EXIT_SYSTEM_EVENT &&
-	    run->system_event.type == KVM_SYSTEM_EVENT_SEV_TERM)
+	terminated = run->exit_reason == KVM_EXIT_SYSTEM_EVENT &&
+		     run->system_event.type == KVM_SYSTEM_EVENT_SEV_TERM;
+	if (terminated)
 		ksft_print_msg("%s: %lld of %d events as they should be\n", name,
 			       run->system_event.data[0] >> 16, NR_STACKS);
 	else
@@ -95,9 +97,7 @@ static void test_guest(const char *name, int type, u64 policy)
 
 	/* With a stack that is mapped, there is nothing to see. */
 	faults = vcpu_get_stat(vcpu, pf_fixed);
-	ksft_test_result(run->exit_reason == KVM_EXIT_SYSTEM_EVENT &&
-			 run->system_event.type == KVM_SYSTEM_EVENT_SEV_TERM &&
-			 run->system_event.data[0] == TERM(NR_STACKS) &&
+	ksft_test_result(terminated && run->system_event.data[0] == TERM(NR_STACKS) &&
 			 faults >= NR_STACKS,
 			 "%s: software events to stacks that are not mapped, %lu faults\n",
 			 name, faults);
