@@ -3,9 +3,9 @@
 # qemu.sh TREE OUT [OPTION...]: OUT/qemu-system-x86_64, the emulator, and OUT/amd-psp-test, a
 # test of it.  OPTIONs are more of QEMU's configure.
 #
-# Built with what engines amd and tdx, make vmm and make host need, and no more, or taken
-# from the cache: the key is all that decides about it.  A tree with uncommitted changes has
-# none.
+# Built with what engines amd and tdx, make vmm and make host need (configs/qemu.mak has the
+# devices), and no more, or taken from the cache: the key is all that decides about it.  A tree
+# with uncommitted changes has none.
 set -eu
 
 here=$(dirname "$(readlink -f "$0")")
@@ -17,6 +17,9 @@ keep=4
 options="--target-list=x86_64-softmmu --without-default-features --enable-tcg --enable-kvm
 	--enable-fdt=system --enable-nettle --enable-attr --enable-virtfs --disable-docs
 	--disable-debug-info --disable-download --disable-install-blobs"
+# QEMU wants the name of a file in this folder of its own.
+devices=$(realpath --relative-to="$tree/configs/devices/x86_64-softmmu" "$root/configs/qemu.mak")
+options="$options --without-default-devices --with-devices-x86_64=${devices%.mak}"
 shift 2
 options="$options $*"
 
@@ -24,7 +27,7 @@ key=
 if [ -z "$(git -C "$tree" status --porcelain)" ]; then
 	key=$({
 		git -C "$tree" rev-parse 'HEAD^{tree}'
-		cat "$here/qemu.sh"
+		cat "$here/qemu.sh" "$root/configs/qemu.mak"
 		echo "$*"
 		gcc --version
 		ldd --version
