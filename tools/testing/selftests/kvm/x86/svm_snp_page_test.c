@@ -215,6 +215,13 @@ static struct kvm_vm *create_vm(bool irqchip, bool nested, int nr_vcpus)
 	return vm;
 }
 
+static void create_pipe(int *fds, int flags)
+{
+	TEST_ASSERT(!pipe2(fds, flags) &&
+		    fcntl(fds[1], F_SETPIPE_SZ, PIPE_PAGES * PAGE_SIZE) >= 0,
+		    "No pipe for %d pages, errno %d", PIPE_PAGES, errno);
+}
+
 /*
  * Fill pipes with pages, one page each in turn.
  *
@@ -230,9 +237,7 @@ static void fill_pipes(int (*pipes)[2])
 	int i, j;
 
 	for (i = 0; i < MAX_MORE_VMS; i++)
-		TEST_ASSERT(!pipe(pipes[i]) && fcntl(pipes[i][1], F_SETPIPE_SZ,
-						     PIPE_PAGES * PAGE_SIZE) >= 0,
-			    "No pipe for %d pages, errno %d", PIPE_PAGES, errno);
+		create_pipe(pipes[i], 0);
 
 	for (i = 0; i < PIPE_PAGES; i++)
 		for (j = 0; j < MAX_MORE_VMS; j++)
@@ -402,26 +407,27 @@ static void test_no_pages(struct pages *pages)
 
 /*
  * Create a vCPU.  If the page allocator has two 2MB-aligned pages in a row, KVM needs the
- * order-1 block that there is not.  Take pages out of its way then, for good.
+ * order-1 block that there is not.  Take pages out of its way then, into a pipe, for good.
  */
-static int create_vcpu_patiently(struct kvm_vm *vm, unsigned long id)
+static int create_vcpu_patiently(struct kvm_vm *vm, unsigned long id, int pipe_fd)
 {
 	char page[PAGE_SIZE] = {};
-	int fd, tries = 16, fds[2];
+	int fd;
 
-	while ((fd = __vm_ioctl(vm, KVM_CREATE_VCPU, (void *)id)) < 0 &&
-	       errno == ENOMEM && --tries) {
-		TEST_ASSERT(!pipe(fds) && write(fds[1], page, PAGE_SIZE) == PAGE_SIZE,
-			    "No pipe with a page in it");
-	}
+	while ((fd = __vm_ioctl(vm, KVM_CREATE_VCPU, (void *)id)) < 0 && errno == ENOMEM &&
+	       write(pipe_fd, page, PAGE_SIZE) == PAGE_SIZE)
+		;
 	return fd;
 }
 
 static void test_no_order_1_blocks(struct pages *pages)
 {
 	struct kvm_vm *vm = create_vm(true, false, 0);
-	int i, nr_created = 0, fds[64];
+	int i, nr_created = 0, fds[64], taken[2];
 	const int nr_vcpus = ARRAY_SIZE(fds);
+
+	/* Nobody reads from it: once it is full, there is no more patience. */
+	create_pipe(taken, O_NONBLOCK);
 
 	write_file(INJECTOR "/min-order", "1");
 	write_file(INJECTOR "/probability", "100");
@@ -429,7 +435,7 @@ static void test_no_order_1_blocks(struct pages *pages)
 	forget(pages);
 
 	for (i = 0; i < nr_vcpus; i++) {
-		fds[i] = create_vcpu_patiently(vm, i);
+		fds[i] = create_vcpu_patiently(vm, i, taken[1]);
 		nr_created += fds[i] >= 0;
 	}
 
@@ -446,6 +452,7 @@ static void test_no_order_1_blocks(struct pages *pages)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	kvm_vm_free(vm);
+	close_pipe(taken);
 	read_trace(pages);
 	ksft_test_result(!pages->nr_live, "%d pages in use with the VM gone\n", pages->nr_live);
 }
