@@ -13,7 +13,7 @@ import unittest
 from pathlib import Path
 
 # These wait the longest.
-FIRST = ("Engine", "Mail", "OnlyOnce")
+FIRST = ("Check", "Engine", "Mail", "OnlyOnce")
 
 
 def classes():
