@@ -50,7 +50,7 @@ BOOT_OUT  := $(O)/deb-boot
 MACHINES = python3 -m scripts.machine.run --engine "$(ENGINE)" --tests "$(TESTS)"
 ON       = --build $(1)/image --init $(1)/image/init --run-dir $(1)/run
 
-export V KERNEL_SRC QEMU_SRC LLVM BASE
+export V KERNEL_SRC QEMU_SRC LLVM BASE ALONE
 # make compose and make refresh: linux, or qemu, the emulator of engine amd
 export SERIES ?= linux
 # The command as it was typed: make leaves its $ alone.
@@ -170,7 +170,7 @@ emulator-asan: qemu ## these on a QEMU with ASAN and UBSAN, the fuzzers with a m
 compose: deps ## base + series as a git branch in build/linux-7.3 (BASE=7.2: build/7.2/linux-7.2)
 	@python3 -m scripts.series.compose $(O)
 
-topics: base-image ## each topic applies to the base with what it needs; alone, it builds
+topics: base-image ## each topic applies to the base with what it needs; ALONE=1: alone, it builds
 	@python3 -m tests.topics.check $(O)
 
 mirror: compose qemu ## the root's kernel files, Kconfig and MAINTAINERS are what the series makes; qemu/ too

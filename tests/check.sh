@@ -62,7 +62,7 @@ if step build make build; then
 	step uapi make uapi
 	step shared-ranges make shared-ranges
 	step emulator-tests make emulator-tests
-	step base-image make base-image && step topics make topics
+	step base-image make base-image && step topics env ALONE="$full" make topics
 	step full make full
 	step vmm make vmm
 	step host-guests make host-guests
