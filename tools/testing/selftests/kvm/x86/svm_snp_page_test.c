@@ -407,7 +407,7 @@ static void test_no_pages(struct pages *pages)
 
 /*
  * Create a vCPU.  If the page allocator has two 2MB-aligned pages in a row, KVM needs the
- * order-1 block that there is not.  Take pages out of its way then, into a pipe, for good.
+ * order-1 block that there is not.  Take pages out of its way then: the pipe keeps them.
  */
 static int create_vcpu_patiently(struct kvm_vm *vm, unsigned long id, int pipe_fd)
 {
