@@ -3,6 +3,7 @@
 
 It is made once: to have newer packages, remove it.  No machine writes to it.
 """
+import fcntl
 import hashlib
 import os
 import re
@@ -100,12 +101,17 @@ def digest(path):
 
 
 def get(log, more=""):
-    """The disk, from the cache if that is good."""
-    names = packages(more)
+    """The disk, from the cache if that is good.  Two machines may ask for it at once."""
+    DISKS.mkdir(parents=True, exist_ok=True)
+    with open(DISKS / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return ensure(log, packages(more))
+
+
+def ensure(log, names):
     key = hashlib.sha256(b"\0".join([(HERE / "first").read_bytes(), Path(__file__).read_bytes(),
                                      " ".join(names).encode()])).hexdigest()[:12]
     disk, check = DISKS / f"{SUITE}-{key}", DISKS / f"{SUITE}-{key}.sha256"
-    DISKS.mkdir(parents=True, exist_ok=True)
     if disk.is_file() and check.is_file():
         if digest(disk) == check.read_text().strip():
             os.utime(disk)

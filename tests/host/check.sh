@@ -36,11 +36,24 @@ ends() {
 	result $? "a command that $1: status $status" "$work/$1"
 }
 
-# guests ENGINE WORDS: tests/host/guests WORDS on ENGINE
+# beside OUT NAME ENGINE LIMIT SHARE COMMAND: a machine that is kept in OUT, so that there
+# can be another one at the same time
+beside() {
+	(cd "$root" && ENGINE=$3 LIMIT=$4 SHARE=$5 PACKAGES='' COMMAND=$6 \
+		python3 -m scripts.host.host "$1" >"$work/$2" 2>&1)
+}
+
+# second FOLDER: for a second machine, of the same kernel
+second() {
+	rm -rf "$1"
+	mkdir -p "$1"
+	ln -s "$out/image" "$1/image"
+}
+
+# guests STATUS ENGINE: what those on ENGINE have said
 guests() {
-	host "$1" "$1" 2400 "./guests $2"
-	result $? "guests on $1" "$work/$1"
-	grep -a -E '^(ok|not ok|# )' "$work/$1"
+	result "$1" "guests on $2" "$work/$2"
+	grep -a -E '^(ok|not ok|# )' "$work/$2"
 }
 
 total() {
@@ -51,9 +64,16 @@ total() {
 }
 
 if [ "${2:-}" = quick ]; then
-	guests amd "sev-es snp"
-	guests amd-sev sev
-	guests tdx td
+	# Each machine has one guest at a time, i.e. makes use of one CPU for most of it.
+	second "$work/second"
+	host amd amd 2400 "./guests sev-es snp" &
+	for words in "amd-sev sev" "tdx td"; do
+		beside "$work/second" "${words% *}" "${words% *}" 2400 "$root/tests/host" \
+			"./guests ${words#* }"
+		guests $? "${words% *}"
+	done
+	wait $!
+	guests $? amd
 	total
 fi
 
@@ -67,23 +87,23 @@ host prints amd 600 "yes 'a line of it' | head -n 4000000" &&
 result $? "a command that prints 56 MB" "$work/prints"
 rm -f "$work/prints"
 for engine in amd amd-sev tdx; do
-	guests "$engine" "$engine"
+	host "$engine" "$engine" 2400 "./guests $engine"
+	guests $? "$engine"
 done
 # A guest goes from one host to another.  They have security processors of their own, and share
 # a folder.
-rm -rf "$work/two"
-mkdir -p "$work/two/other"
-cp "$root/tests/host/migration.py" "$work/two"
-ln -s "$out/image" "$work/two/other/image"
+second "$work/second"
+rm -rf "$work/shared"
+mkdir "$work/shared"
+cp "$root/tests/host/migration.py" "$work/shared"
 two() {
-	(cd "$root" && ENGINE=amd-sev LIMIT=1800 SHARE="$work/two" PACKAGES='' \
-		COMMAND="python3 migration.py $1" python3 -m scripts.host.host "$2" >"$work/$1" 2>&1)
+	beside "$1" "$2" amd-sev 1800 "$work/shared" "python3 migration.py $2"
 }
-two receive "$work/two/other" &
-two send "$out"
+two "$work/second" receive &
+two "$out" send
 result $? "an SEV guest is sent to another host" "$work/send"
 wait $!
 result $? "which receives it" "$work/receive"
-rm -rf "$work/two"
+rm -rf "$work/shared"
 grep -a -h -E '^(ok|not ok|# )' "$work/send" "$work/receive"
 total
