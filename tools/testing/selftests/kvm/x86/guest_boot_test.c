@@ -33,6 +33,10 @@
 /* enum cc_vendor in arch/x86/include/asm/coco.h */
 #define CC_VENDOR_INTEL		2
 
+/* How late CPU 0 of a guest is: longer than the interval of the watchdog of its clocks. */
+#define LATE_US		600000
+#define LATE_JIFFIES	1000
+
 /* What kvm_send_ipi_mask() is to send, to CPU 0. */
 #define IPI_VECTOR		0xf0
 
@@ -99,6 +103,9 @@ struct watch {
 
 	/* To be written to the guest's cc_vendor then, or 0. */
 	u32 cc_vendor;
+
+	/* How often CPU 0 was late in multi_cpu_stop(). */
+	int nr_late;
 };
 
 /* There is no KVM to be found. */
@@ -167,12 +174,15 @@ struct scenario {
 	bool lies;		/* so that the guest's own tests must fail */
 	bool sev_host;		/* KVM lists SEV for all guests */
 	bool like_tdx;		/* the guest believes to be a TDX guest */
+	bool late;		/* CPU 0, when all CPUs of the guest are to stop */
 	bool quick;		/* also run with -q */
 };
 
 static const struct scenario scenarios[] = {
 	{ "1 vCPU", 1, true, true, .offers_exit = true, .has_exit = true, .quick = true },
 	{ "2 vCPUs", 2, true, true, .offers_exit = true, .has_exit = true, .quick = true },
+	{ "2 vCPUs, one of them late in stop_machine()", 2, true, true, .late = true,
+	  .offers_exit = true, .has_exit = true },
 	{ "no KVM in CPUID", 1, true, true, hide_kvm, .no_kvm = true, .has_exit = true },
 	{ "no features, enforced", 1, true, true, hide_features },
 	{ "an exit that is offered but absent", 1, true, true, .offers_exit = true, .lies = true },
@@ -259,12 +269,57 @@ static bool make_early_calls(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 	return true;
 }
 
+/* Have a CPU of the guest stop where it waits for others in multi_cpu_stop(), or not any more. */
+static void break_in_stop_machine(struct kvm_vcpu *vcpu, bool on)
+{
+	struct kvm_guest_debug debug = {};
+
+	if (on) {
+		debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
+		debug.arch.debugreg[0] = find_symbol("stop_machine_yield");
+		debug.arch.debugreg[7] = 0x401;
+		TEST_ASSERT(debug.arch.debugreg[0], "%s has no stop_machine_yield()",
+			    options.kernel);
+	}
+	vcpu_guest_debug_set(vcpu, &debug);
+}
+
+/*
+ * CPU 0 waits in multi_cpu_stop(), and is preempted there: when it goes on, a timer of the
+ * guest has expired. At the second time CPU 0 has said that it is there, so that the other
+ * CPU disables its interrupts meanwhile; CPU 0 is about to do so. Of the ticks that CPU 0
+ * has missed, KVM delivers one: the others are added to what it has counted.
+ */
+static bool be_late(struct linux_guest *guest, struct kvm_vcpu *vcpu)
+{
+	u64 symbol = find_symbol("jiffies_64"), jiffies;
+	struct watch *watch = guest->private;
+	struct kvm_regs regs;
+
+	TEST_ASSERT(symbol, "%s has no jiffies_64", options.kernel);
+	usleep(LATE_US);
+	memcpy(&jiffies, linux_guest_kernel_hva(guest, symbol), sizeof(jiffies));
+	jiffies += LATE_JIFFIES;
+	memcpy(linux_guest_kernel_hva(guest, symbol), &jiffies, sizeof(jiffies));
+
+	if (++watch->nr_late == 2) {
+		break_in_stop_machine(vcpu, false);
+	} else {
+		vcpu_regs_get(vcpu, &regs);
+		regs.rflags |= X86_EFLAGS_RF;
+		vcpu_regs_set(vcpu, &regs);
+	}
+	return true;
+}
+
 static bool handle_exit(struct linux_guest *guest, struct kvm_vcpu *vcpu)
 {
 	struct watch *watch = guest->private;
 	struct kvm_run *run = vcpu->run;
 	struct call *call;
 
+	if (run->exit_reason == KVM_EXIT_DEBUG)
+		return be_late(guest, vcpu);
 	if (run->exit_reason == KVM_EXIT_IO)
 		return make_early_calls(guest, vcpu);
 	if (run->exit_reason != KVM_EXIT_HYPERCALL)
@@ -327,6 +382,8 @@ static struct linux_guest *create_guest(struct watch *watch, const struct scenar
 		if (scenario->edit_cpuid)
 			scenario->edit_cpuid(vcpu);
 	}
+	if (scenario->late)
+		break_in_stop_machine(guest->vcpus[0], true);
 	return guest;
 }
 
@@ -439,6 +496,7 @@ static bool boot(const struct scenario *scenario)
 	       scenario->says);
 	expect(!splat, "the guest's kernel says: %s", splat);
 
+	expect(!scenario->late || watch.nr_late == 2, "CPU 0 was not late");
 	check_calls(scenario, &watch);
 	check_suites(scenario, guest);
 	expect(linux_guest_count(guest, "host does not take the encryption status") == refused,
