@@ -30,6 +30,9 @@ ifneq ($(filter-out compose refresh,$(or $(MAKECMDGOALS),kselftest)),)
 $(error SERIES=$(SERIES) is for make compose and make refresh)
 endif
 endif
+ifeq ($(SEED)$(filter tdx-faults,$(MAKECMDGOALS)),0tdx-faults)
+$(error SEED=0 is no seed: the emulator takes it for no faults)
+endif
 ifeq ($(wildcard bases/v$(BASE)),)
 $(error BASE=$(BASE): no such base; there are: $(patsubst bases/v%,%,$(wildcard bases/v*)))
 endif
@@ -125,7 +128,6 @@ rmp-faults: image ## an SNP host on which one RMPUPDATE of RMP_FAULTS= fails
 		$(call ON,$(O))
 
 tdx-faults: image ## TDs on a host on which one leaf of the TDX module in five fails for now (SEED=)
-	@$(if $(filter 0,$(SEED)),$(error SEED=0 is no seed: the emulator takes it for no faults))
 	@TDX_FAULTS=$(or $(SEED),1) $(MACHINES) --engine tdx --set quick $(call ON,$(O))
 
 pinning: build ## vendor_module_test has to fail on a KVM that is set up by a pinned task

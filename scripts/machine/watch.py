@@ -27,7 +27,8 @@ def run_all(plans, args, machines):
 
     Returns name -> why it was stopped early."""
     stopped, last, started = {}, 0.0, time.monotonic()
-    totals = {e: sum(isinstance(i, Test) for i in p) for e, p in plans.items()}
+    # The search for leaks is reported like a test.
+    totals = {e: sum(isinstance(i, Test) or i == "leaks" for i in p) for e, p in plans.items()}
     waiting, running = together(plans), {}
     while waiting or running:
         while waiting and len(running) + len(waiting[0]) <= max(2, os.cpu_count() or 2):
