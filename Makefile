@@ -210,7 +210,7 @@ debug: debug-image ## the series' own tests but guest_boot_test, on amd with KAS
 	@$(MACHINES) --engine amd --set debug $(call ON,$(DEBUG_OUT))
 
 debug-full: debug-image ## and that one, TDs, mainline's quick tests, and every allocation failing once
-	@$(MACHINES) --engine "amd tdx" --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
+	@NO5LVL=1 $(MACHINES) --engine "amd tdx" --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
 
 mitigations-image: compose qemu
 	@scripts/build/cached_image.sh $(TREE) $(MITIG_OUT) $(CONFIG) tests/mitigations/mitigations.config

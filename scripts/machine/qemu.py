@@ -17,6 +17,9 @@ RMP_FAULTS = (f",x-rmp-fail-rate={os.environ['RMP_FAULTS']}" if os.environ.get("
 # make tdx-faults: leaves of the TDX module fail as they do for a while on hardware.
 TDX_FAULTS = (f",tdx-fault-seed={os.environ['TDX_FAULTS']}" if os.environ.get("TDX_FAULTS")
               else "")
+# make debug-full: Linux's identify_cpu() forgets for a moment that paging has five levels.  After
+# an interrupt in it KASAN complains about a good address, and says nothing more from then on.
+PAGING = " no5lvl" if os.environ.get("NO5LVL") else ""
 TCG = ["-accel", f"tcg,thread=multi{KICK}", "-smp", "2"]
 # The C-bit is the topmost of 52 bits of physical addresses.
 MODEL = ("EPYC,+svm,+npt,+nrip-save,+decodeassists,+flushbyasid,+lbrv,+sev,+sev-es,"
@@ -56,7 +59,7 @@ def qemu(run_dir, kernel, initrd, cmdline=CMDLINE, accel=TCG, cpu=AMD, extra=(),
 
 def tdx(run_dir, kernel, initrd):
     """Intel TDX.  Linux does not use it if it could hibernate."""
-    return qemu(run_dir, kernel, initrd, f"{CMDLINE} nohibernate", cpu=TDX, khz=TDX_KHZ)
+    return qemu(run_dir, kernel, initrd, f"{CMDLINE} nohibernate{PAGING}", cpu=TDX, khz=TDX_KHZ)
 
 
 def peer(run_dir, kernel, initrd, side):

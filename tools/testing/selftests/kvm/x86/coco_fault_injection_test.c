@@ -95,8 +95,22 @@ static const struct {
 static char saved[NR_INJECTORS][NR_KNOBS][32];
 
 static int fail_nth_fd, kvm_fd, module_fd = -1;
-static unsigned long kmemleak_start, kmemleak_end;
 static u64 seed;
+
+/* Functions of the kernel whose allocations do not fail, or that it does not have. */
+struct spared {
+	const char *function;
+	unsigned long start, end;
+};
+
+/*
+ * kmemleak notes each allocation, which it would allocate memory for, and has a pool for
+ * when it gets none.  That's half of all points, and not of KVM.
+ */
+static struct spared kmemleak = { "__alloc_object" };
+
+/* Warns if a module's jump labels get no memory. */
+static struct spared jump_labels = { "jump_label_module_notify" };
 
 /* What became of the faults in an operation. */
 static struct {
@@ -146,6 +160,8 @@ struct operation {
 	void (*end)(const struct operation *op);
 	u64 arg;
 	u32 max_attempts;
+	/* Instead of kmemleak: an injector spares one function. */
+	const struct spared *spared;
 	/* The kernel's log says which warning that may be. */
 	bool may_warn;
 };
@@ -210,7 +226,7 @@ static void restore_injectors(void)
  * fail-nth counts what any injector could fail.  One that looks for a caller, but
  * at none of the stack, has nothing to fail.
  */
-static void use_injector(enum injector wanted)
+static void use_injector(enum injector wanted, const struct spared *spared)
 {
 	enum injector i;
 
@@ -218,13 +234,9 @@ static void use_injector(enum injector wanted)
 		set_knob(i, "stacktrace-depth", "0");
 		set_knob(i, "require-start", "%d", i != wanted);
 	}
-	/*
-	 * kmemleak notes each allocation, which it would allocate memory for, and has
-	 * a pool for when it gets none.  That's half of all points, and not of KVM.
-	 */
-	if (wanted == FAILSLAB && kmemleak_start) {
-		set_knob(wanted, "reject-start", "0x%lx", kmemleak_start);
-		set_knob(wanted, "reject-end", "0x%lx", kmemleak_end);
+	if (wanted == FAILSLAB && spared->start) {
+		set_knob(wanted, "reject-start", "0x%lx", spared->start);
+		set_knob(wanted, "reject-end", "0x%lx", spared->end);
 		set_knob(wanted, "stacktrace-depth", "32");
 	}
 }
@@ -246,8 +258,8 @@ static void prepare_injectors(void)
 		for (k = 0; k < NR_KNOBS; k++)
 			if (saved[i][k][0] && knobs[k].value)
 				set_knob(i, knobs[k].name, "%s", knobs[k].value);
-	/* There may be no kmemleak. */
-	kallsyms_range("__alloc_object", &kmemleak_start, &kmemleak_end);
+	kallsyms_range(kmemleak.function, &kmemleak.start, &kmemleak.end);
+	kallsyms_range(jump_labels.function, &jump_labels.start, &jump_labels.end);
 }
 
 static void arm(u32 nth)
@@ -761,6 +773,7 @@ static const struct operation creation = {
 static const struct operation loading = {
 	.name = "finit_module()", .run = load_module, .finish = must_unload,
 	.begin = begin_modules, .end = end_modules, .max_attempts = MAX_LOADS,
+	.spared = &jump_labels,
 };
 
 static const struct operation operations[] = {
@@ -844,7 +857,7 @@ static void try_all(const struct operation *op, enum injector i)
 	nr_failed = 0;
 	if (op->begin)
 		op->begin(op);
-	use_injector(i);
+	use_injector(i, op->spared ?: &kmemleak);
 
 	/* The first time is for what is allocated once. */
 	attempt(op, i, NEVER);
