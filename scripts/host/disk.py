@@ -103,7 +103,7 @@ def digest(path):
 def get(log, more=""):
     """The disk, from the cache if that is good.  Two machines may ask for it at once."""
     DISKS.mkdir(parents=True, exist_ok=True)
-    with open(DISKS / "lock", "w", encoding="ascii") as lock:
+    with open(CACHE / "host.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return ensure(log, packages(more))
 
