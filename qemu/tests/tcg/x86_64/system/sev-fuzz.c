@@ -68,8 +68,15 @@ static struct {
     uint64_t step[NR_CPUS], done[NR_CPUS];
     uint64_t traps[32], exits[NR_EXITS][2], rmp[4][8];
     uint8_t statuses[256][64];
-    uint64_t wrong;
 } *const kept = (void *)KEPT;
+
+/*
+ * A command may overwrite that too.  The same steps would do it again, so that
+ * the next start takes the next seed.
+ */
+static struct {
+    uint64_t magic, lost, wrong;
+} *const starts = (void *)(KEPT + 8 * MB);
 
 static unsigned cpus;
 static bool has_snp, has_es, has_iommu;
@@ -106,7 +113,7 @@ static bool one_in(unsigned n)
 
 static void wrong(const char *what, uint64_t a, uint64_t b)
 {
-    if (kept->wrong++ < 20) {
+    if (starts->wrong++ < 20) {
         ml_printf("WRONG: %s: %lx, %lx; CPU %d, step %ld\n", what, a, b,
                   this_cpu(), kept->step[this_cpu()]);
     }
@@ -836,7 +843,8 @@ static uint64_t rnd_gva(uint64_t base)
 
 static void make_guest_list(uint64_t at, uint64_t base)
 {
-    static const uint16_t ports[] = { 0x80, 0x70, 0x71, 0x40, 0x3f8, 0x511 };
+    /* Not 0x71: firmware waits for as many CPUs as the CMOS says. */
+    static const uint16_t ports[] = { 0x80, 0x70, 0x61, 0x40, 0x3f8, 0x511 };
     unsigned nr = 1 + rnd(MAX_LIST);
 
     for (unsigned i = 0; i < nr; i++) {
@@ -1162,6 +1170,18 @@ static void do_step(void)
     }
 }
 
+/*
+ * The firmware runs in RAM, which a step may change, and has it there still
+ * after a reset: have the chipset map the ROM again.
+ */
+static void map_rom(void)
+{
+    for (uint32_t reg = 0x90; reg < 0x98; reg += 4) {       /* PAM0 to PAM6 */
+        outl(0xcf8, 1u << 31 | reg);
+        outl(0xcfc, 0);
+    }
+}
+
 /* What a step or a guest may have changed, and the next one needs */
 static void restore(void)
 {
@@ -1170,6 +1190,13 @@ static void restore(void)
     wrmsr(MSR_HSAVE, 0);
     asm volatile("mov %0, %%dr7" :: "r" (0x400ul));
     start_timer(0);
+    /*
+     * After an INIT, CPU 0 runs the firmware while the other CPU goes on.  The
+     * watchdog will reset the machine: not into RAM.
+     */
+    if (this_cpu()) {
+        map_rom();
+    }
     kick_watchdog(this_cpu(), cpus);
 }
 
@@ -1292,18 +1319,6 @@ static void map_small(void)
     asm volatile("mov %0, %%cr3" :: "r" (read_cr3()) : "memory");
 }
 
-/*
- * The firmware runs in RAM, which a step may change, and has it there still
- * after a reset: have the chipset map the ROM again.
- */
-static void map_rom(void)
-{
-    for (uint32_t reg = 0x90; reg < 0x98; reg += 4) {       /* PAM0 to PAM6 */
-        outl(0xcf8, 1u << 31 | reg);
-        outl(0xcfc, 0);
-    }
-}
-
 static void find_features(void)
 {
     uint32_t features = cpuid_eax(0x8000001f);
@@ -1326,8 +1341,14 @@ static void first_start(void)
     for (unsigned i = 0; i < sizeof(*kept); i++) {
         MEM8(KEPT + i) = 0;
     }
+    if (starts->magic == MAGIC) {
+        starts->lost++;
+    } else {
+        starts->lost = starts->wrong = 0;
+        starts->magic = MAGIC;
+    }
     asm volatile("rdtsc" : "=a" (low), "=d" (high));
-    kept->seed = option("seed", low);
+    kept->seed = option("seed", low) + starts->lost;
     kept->steps = option("steps", 2000) / cpus;
     kept->trace = option("trace", 0);
     kept->magic = MAGIC;
@@ -1375,9 +1396,9 @@ static int finish(void)
             ml_printf(" %lx: %ld", kept->exits[i][0], kept->exits[i][1]);
         }
     }
-    ml_printf("\n%ld wrong\n", kept->wrong);
-    kept->magic = 0;
-    return kept->wrong ? 1 : 0;
+    ml_printf("\n%ld wrong\n", starts->wrong);
+    kept->magic = starts->magic = 0;
+    return starts->wrong ? 1 : 0;
 }
 
 int main(void)
