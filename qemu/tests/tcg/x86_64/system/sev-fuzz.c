@@ -1170,18 +1170,6 @@ static void do_step(void)
     }
 }
 
-/*
- * The firmware runs in RAM, which a step may change, and has it there still
- * after a reset: have the chipset map the ROM again.
- */
-static void map_rom(void)
-{
-    for (uint32_t reg = 0x90; reg < 0x98; reg += 4) {       /* PAM0 to PAM6 */
-        outl(0xcf8, 1u << 31 | reg);
-        outl(0xcfc, 0);
-    }
-}
-
 /* What a step or a guest may have changed, and the next one needs */
 static void restore(void)
 {
@@ -1190,13 +1178,6 @@ static void restore(void)
     wrmsr(MSR_HSAVE, 0);
     asm volatile("mov %0, %%dr7" :: "r" (0x400ul));
     start_timer(0);
-    /*
-     * After an INIT, CPU 0 runs the firmware while the other CPU goes on.  The
-     * watchdog will reset the machine: not into RAM.
-     */
-    if (this_cpu()) {
-        map_rom();
-    }
     kick_watchdog(this_cpu(), cpus);
 }
 
@@ -1317,6 +1298,18 @@ static void map_small(void)
         pd[i] &= ~4ul;
     }
     asm volatile("mov %0, %%cr3" :: "r" (read_cr3()) : "memory");
+}
+
+/*
+ * The firmware runs in RAM, which a step may change, and has it there still
+ * after a reset: have the chipset map the ROM again.
+ */
+static void map_rom(void)
+{
+    for (uint32_t reg = 0x90; reg < 0x98; reg += 4) {       /* PAM0 to PAM6 */
+        outl(0xcf8, 1u << 31 | reg);
+        outl(0xcfc, 0);
+    }
 }
 
 static void find_features(void)
