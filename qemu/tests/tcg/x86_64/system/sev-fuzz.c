@@ -71,7 +71,7 @@ static struct {
 } *const kept = (void *)KEPT;
 
 /*
- * A command may overwrite that too.  The same steps would do it again, so that
+ * A step may overwrite that too.  The same steps would do it again, so that
  * the next start takes the next seed.
  */
 static struct {
