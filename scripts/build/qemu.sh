@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# qemu.sh TREE OUT [OPTION...]: OUT/qemu-system-x86_64, the emulator, and OUT/amd-psp-test, a
-# test of it.  OPTIONs are more of QEMU's configure.
+# qemu.sh TREE OUT [OPTION...]: OUT/qemu-system-x86_64, the emulator, and tests of it,
+# OUT/amd-psp-test and OUT/q35-test.  OPTIONs are more of QEMU's configure.
 #
 # Built with what engines amd and tdx, make vmm and make host need (configs/qemu.mak has the
 # devices), and no more, or taken from the cache: the key is all that decides about it.  A tree
@@ -35,7 +35,7 @@ if [ -z "$(git -C "$tree" status --porcelain)" ]; then
 	} | sha256sum | cut -d ' ' -f 1)
 fi
 mkdir -p "$out" "$cache"
-programs="qemu-system-x86_64 amd-psp-test"
+programs="qemu-system-x86_64 amd-psp-test q35-test"
 if [ -n "$key" ] && [ -f "$cache/$key.tar.gz" ]; then
 	# shellcheck disable=SC2086 # a list of names
 	if tar -C "$out" -xzf "$cache/$key.tar.gz" $programs; then
@@ -64,8 +64,9 @@ if [ ! -f build.ninja ] || [ "$(cat options 2>/dev/null)" != "$tree $options" ];
 		--python=/usr/bin/python3 --cc="ccache gcc" $options
 	echo "$tree $options" >options
 fi
-progress "build qemu" build.log ninja qemu-system-x86_64 tests/qtest/amd-psp-test
-for program in qemu-system-x86_64 tests/qtest/amd-psp-test; do
+progress "build qemu" build.log ninja qemu-system-x86_64 tests/qtest/amd-psp-test \
+	tests/qtest/q35-test
+for program in qemu-system-x86_64 tests/qtest/amd-psp-test tests/qtest/q35-test; do
 	# Sanitizers, for which OPTIONs are, report names of functions.
 	strip ${1:+-g} -o "$out/part" "$program"
 	mv "$out/part" "$out/${program##*/}"

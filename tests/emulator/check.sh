@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # check.sh TREE EMULATOR OUT [LIMIT]: QEMU's own test programs for x86, each of them all that
-# runs on a machine, and a test that drives the emulated security processor.  Those of
-# the series are in qemu/tests.  FUZZ_SEED= and FUZZ_STEPS= are for the fuzzers of memory
+# runs on a machine, and tests that drive devices: the emulated security processor, and the
+# chipset.  Those of the series are in qemu/tests.  FUZZ_SEED= and FUZZ_STEPS= are for the fuzzers of memory
 # encryption, EXTRA_CFLAGS= is for all programs.  LIMIT is in seconds, for each of them.
 set -eu
 
@@ -17,14 +17,14 @@ out=$(readlink -f "$out")
 echo "SRC_PATH=$tree" >"$out/config-host.mak"
 # The tests know nothing of where Debian's firmware is.
 qemu=$out/qemu-system-x86_64
-printf '#!/bin/sh\nexec %s -L /usr/share/seabios -L /usr/share/qemu "$@"\n' "$emulator" >"$qemu"
+printf '#!/bin/sh\nexec %s -L /usr/share/seabios -L /usr/share/qemu -nodefaults "$@"\n' "$emulator" >"$qemu"
 chmod +x "$qemu"
 cat >"$out/programs/config-target.mak" <<CONFIG
 TARGET=x86_64-softmmu
 TARGET_NAME=x86_64
 CC=gcc
 CCAS=gcc
-QEMU=$qemu -nodefaults -display none
+QEMU=$qemu -display none
 CONFIG
 # For a QEMU with sanitizers: what it has not freed at its end is no defect.
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1
@@ -41,14 +41,17 @@ for program in $programs; do
 		failed=$((failed + 1))
 	fi
 done
-log=$out/amd-psp.log
-if QTEST_QEMU_BINARY=$qemu timeout $((limit + 60)) "$(dirname "$emulator")/amd-psp-test" >"$log" 2>&1; then
-	grep "^ok" "$log"
-else
-	tail -n 20 "$log"
-	failed=$((failed + 1))
-fi
-# grep fails if there is none, which must not hide the last line.
-passed=$((passed + $(grep -c "^ok" "$log" || :)))
+for program in amd-psp-test q35-test; do
+	log=$out/$program.log
+	if QTEST_QEMU_BINARY=$qemu timeout $((limit + 60)) "$(dirname "$emulator")/$program" \
+			>"$log" 2>&1; then
+		grep "^ok" "$log"
+	else
+		tail -n 20 "$log"
+		failed=$((failed + 1))
+	fi
+	# grep fails if there is none, which must not hide the last line.
+	passed=$((passed + $(grep -c "^ok" "$log" || :)))
+done
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" = 0 ]

@@ -53,6 +53,7 @@ static const uint64_t guest_pages[] = {
 #define BITMAP_0        (HOST + 16 * PAGE)              /* four of zeroes */
 #define BITMAP_1        (HOST + 20 * PAGE)
 #define PLAIN_PML4      (HOST + 24 * PAGE)              /* and three more */
+#define BITMAP_PORTS    (HOST + 28 * PAGE)              /* four */
 #define NPT(slot)       (HOST + (32 + 8 * (slot)) * PAGE)
 #define SMALL_TABLES    (HOST + 56 * PAGE)
 #define HOST_TABLE      (HOST + 62 * PAGE)
@@ -71,8 +72,8 @@ static struct {
 } *const kept = (void *)KEPT;
 
 /*
- * A step may overwrite that too.  The same steps would do it again, so that
- * the next start takes the next seed.
+ * A step may overwrite that all the same.  The same steps would do it again, so
+ * that the next start takes the next seed.
  */
 static struct {
     uint64_t magic, lost, wrong;
@@ -121,7 +122,7 @@ static void wrong(const char *what, uint64_t a, uint64_t b)
 
 /* Values */
 
-static uint64_t rnd_page(void)
+static uint64_t any_page(void)
 {
     const uint64_t special[] = {
         0, 0x9f000, 0xa0000, 0xf0000, psp_bar, psp_bar + 0x10000, IOMMU, APIC,
@@ -146,6 +147,22 @@ static uint64_t rnd_page(void)
     default:
         return SLOT(rnd(PLAIN_SLOT)) + guest_pages[rnd(NR_SPARE_PAGES)];
     }
+}
+
+/* This program and what it has kept are to last: other memory is as good. */
+static bool is_program(uint64_t pa)
+{
+    return pa >= MB && pa < SLOT(0);
+}
+
+static uint64_t rnd_page(void)
+{
+    uint64_t pa;
+
+    do {
+        pa = any_page();
+    } while (is_program(pa));
+    return pa;
 }
 
 static uint64_t rnd_pa(void)
@@ -841,10 +858,27 @@ static uint64_t rnd_gva(uint64_t base)
     return base + CHOOSE(guest_pages) + (one_in(4) ? rnd(PAGE) : 0);
 }
 
+/*
+ * What guests may reach, with 4 bytes each.  Not the CMOS: it tells firmware
+ * how many CPUs to wait for, and where to go on after a reset; nor the ports
+ * that end QEMU.
+ */
+static const uint16_t ports[] = { 0x80, 0x61, 0x40, 0x3f8, 0x511 };
+
+static void make_port_bitmap(void)
+{
+    for (int i = 0; i < 4 * 512; i++) {
+        MEM64(BITMAP_PORTS + 8 * i) = -1;
+    }
+    for (int i = 0; i < ARRAY_SIZE(ports); i++) {
+        for (uint16_t port = ports[i]; port < ports[i] + 4; port++) {
+            MEM8(BITMAP_PORTS + port / 8) &= ~(1 << port % 8);
+        }
+    }
+}
+
 static void make_guest_list(uint64_t at, uint64_t base)
 {
-    /* Not 0x71: firmware waits for as many CPUs as the CMOS says. */
-    static const uint16_t ports[] = { 0x80, 0x70, 0x61, 0x40, 0x3f8, 0x511 };
     unsigned nr = 1 + rnd(MAX_LIST);
 
     for (unsigned i = 0; i < nr; i++) {
@@ -890,10 +924,10 @@ static void make_vmcb(uint64_t at, int kind, unsigned n)
     MEM32(at) = one_in(2) ? 0 : rnd64();
     MEM32(at + 4) = one_in(2) ? 0 : rnd64();
     MEM32(at + 8) = one_in(2) ? 0 : rnd64();
-    MEM32(at + 0xc) = (one_in(2) ? 1u << 18 | 1u << 27 : rnd64()) | 1u << 31 |
+    MEM32(at + 0xc) = (one_in(2) ? 1u << 18 : rnd64()) | 1u << 31 | 1u << 27 |
                       1u << 24 | 3;
     MEM32(at + 0x10) = (one_in(2) ? 0 : rnd64()) | 0x23;
-    MEM64(at + 0x40) = one_in(2) ? BITMAP_0 : BITMAP_1;
+    MEM64(at + 0x40) = one_in(2) ? BITMAP_PORTS : BITMAP_1;
     MEM64(at + 0x48) = one_in(2) ? BITMAP_0 : BITMAP_1;
     MEM64(at + 0x58) = (asids[kind] + (kind == PLAIN ? 0 : n)) |
                        (uint64_t)CHOOSE(((uint8_t[]){ 0, 1, 3, 7 })) << 32;
@@ -1074,9 +1108,9 @@ static void step_msr(void)
         rdmsr(msr);
         return;
     }
-    /* Nothing that would move or stop the timer */
-    if (msr != 0x1b) {
-        val = one_in(2) ? rnd_value() : rdmsr(msr) ^ 1ul << rnd(64);
+    val = one_in(2) ? rnd_value() : rdmsr(msr) ^ 1ul << rnd(64);
+    /* Nothing that would move or stop the timer, or have the RMP down here */
+    if (msr != 0x1b && (msr != MSR_RMP_BASE || val >= SLOT(0))) {
         wrmsr(msr, val);
     }
 }
@@ -1129,14 +1163,16 @@ static const struct {
 /* Once it is enabled, RMP_BASE and RMP_END cannot be written. */
 static void enable_snp(void)
 {
+    uint64_t pa;
+
     if (snp_enabled()) {
         return;
     }
     wrmsr(MSR_RMP_BASE, rmp_base);
     wrmsr(MSR_RMP_END, rmp_end);
-    if (one_in(32)) {
-        wrmsr(one_in(2) ? MSR_RMP_BASE : MSR_RMP_END,
-              rnd_pa() & ((1ul << 52) - 1));
+    pa = rnd_pa() & ((1ul << 52) - 1);
+    if (one_in(32) && pa >= SLOT(0)) {
+        wrmsr(one_in(2) ? MSR_RMP_BASE : MSR_RMP_END, pa);
     }
     wrmsr(MSR_SYSCFG, rdmsr(MSR_SYSCFG) | SYSCFG_SNP);
 }
@@ -1300,18 +1336,6 @@ static void map_small(void)
     asm volatile("mov %0, %%cr3" :: "r" (read_cr3()) : "memory");
 }
 
-/*
- * The firmware runs in RAM, which a step may change, and has it there still
- * after a reset: have the chipset map the ROM again.
- */
-static void map_rom(void)
-{
-    for (uint32_t reg = 0x90; reg < 0x98; reg += 4) {       /* PAM0 to PAM6 */
-        outl(0xcf8, 1u << 31 | reg);
-        outl(0xcfc, 0);
-    }
-}
-
 static void find_features(void)
 {
     uint32_t features = cpuid_eax(0x8000001f);
@@ -1402,7 +1426,6 @@ int main(void)
     enable_sse();
     enable_wp();
     map_small();
-    map_rom();
     /* Nobody else clears the memory behind the program. */
     alive = 0;
     finishing = false;
@@ -1413,6 +1436,7 @@ int main(void)
         first_start();
     }
     make_plain_tables();
+    make_port_bitmap();
     for (int i = 0; i < 4; i++) {
         clear_page(BITMAP_0 + i * PAGE);
         for (int j = 0; j < 512; j++) {
