@@ -64,7 +64,7 @@ MAKEFLAGS += --no-print-directory
 
 # Every target but these takes the build directory for itself.
 FREE    := help deps checkers lint apply
-TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults tdx-faults pinning erratum mitigations cfi firmware vmm host-guests host-tests shared-ranges qemu emulator-tests emulator-asan compose topics mirror bases refresh build image base-build base-image base-tree \
+TARGETS := kselftest check check-full full fuzz soak kicks rmp-faults tdx-faults pinning erratum mitigations cfi firmware vmm host-guests host-tests shared-ranges qemu emulator-tests emulator-asan compose trees topics mirror bases refresh build image base-build base-image base-tree \
            debug-image debug debug-full mitigations-image cfi-image kcsan-image kcsan coverage boot shell host uapi checkpatch w1 sparse clang coccicheck htmldocs configs mutants bisect mail \
            kselftest-install deb deb-boot driver-tests plain-build bench clean
 
@@ -172,10 +172,14 @@ emulator-asan: qemu ## these on a QEMU with ASAN and UBSAN, the fuzzers with a m
 compose: deps ## base + series as a git branch in build/linux-7.3 (BASE=7.2: build/7.2/linux-7.2)
 	@python3 -m scripts.series.compose $(O)
 
+# Git and the downloads keep one CPU busy: both series at once.
+trees: deps
+	@$(MAKE) -j2 compose qemu
+
 topics: base-image ## each topic applies to the base with what it needs; ALONE=1: alone, it builds
 	@python3 -m tests.topics.check $(O)
 
-mirror: compose qemu ## the root's kernel files, Kconfig and MAINTAINERS are what the series makes; qemu/ too
+mirror: trees ## the root's kernel files, Kconfig and MAINTAINERS are what the series makes; qemu/ too
 	@SERIES=linux python3 -m scripts.series.mirror $(O)
 	@SERIES=qemu python3 -m scripts.series.mirror $(O)
 
@@ -185,12 +189,12 @@ bases: deps ## compose the series on every base that can be had now (half an hou
 refresh: deps ## commits in build/linux-7.3 back to patches/ and mirror files (BASE=7.2: to patches/v7.2/)
 	@python3 -m scripts.series.refresh $(O)
 
-build: compose qemu ## kernel, modules and selftests of the series
+build: trees ## kernel, modules and selftests of the series
 	@scripts/build/build.sh $(TREE) $(O) $(CONFIG)
 	@python3 -m scripts.build.added_objects $(TREE) $(O)
 
 # What boots of the series, and nothing else, if it has been built before.
-image: compose qemu
+image: trees
 	@scripts/build/cached_image.sh $(TREE) $(O) $(CONFIG)
 
 base-build: base-tree
@@ -203,7 +207,7 @@ base-tree: compose
 	@[ -d $(BASE_OUT)/linux-$(BASE) ] || git -C $(TREE) worktree add -q --detach $(BASE_OUT)/linux-$(BASE) base
 	@git -C $(BASE_OUT)/linux-$(BASE) checkout -q --detach base
 
-debug-image: compose qemu
+debug-image: trees
 	@scripts/build/cached_image.sh $(TREE) $(DEBUG_OUT) $(CONFIG) tests/debug/debug.config
 
 debug: debug-image ## the series' own tests but guest_boot_test, on amd with KASAN, lockdep and kmemleak
@@ -212,7 +216,7 @@ debug: debug-image ## the series' own tests but guest_boot_test, on amd with KAS
 debug-full: debug-image ## and that one, TDs, mainline's quick tests, and every allocation failing once
 	@NO5LVL=1 $(MACHINES) --engine "amd tdx" --set debug-full --patience 5 $(call ON,$(DEBUG_OUT))
 
-mitigations-image: compose qemu
+mitigations-image: trees
 	@scripts/build/cached_image.sh $(TREE) $(MITIG_OUT) $(CONFIG) tests/mitigations/mitigations.config
 	@scripts/build/cached_image.sh $(TREE) $(STUFF_OUT) $(CONFIG) tests/mitigations/mitigations.config tests/mitigations/stuffing.config
 
@@ -221,19 +225,19 @@ mitigations: mitigations-image ## hypercalls with retpolines, return and call th
 		"Spectre V2 : Mitigation: Retpolines" "RETBleed: Mitigation: untrained return thunk"
 	@tests/mitigations/check.sh $(STUFF_OUT) intel "RETBleed: Mitigation: Stuffing"
 
-cfi-image: compose qemu checkers
+cfi-image: trees checkers
 	@LLVM=$(or $(LLVM),-19) scripts/build/cached_image.sh $(TREE) $(CFI_OUT) $(CONFIG) tests/mitigations/cfi.config
 
 cfi: cfi-image ## the same on a kernel that clang has built with kCFI
 	@tests/mitigations/check.sh $(CFI_OUT) "amd intel" "retpoline kCFI"
 
-kcsan-image: compose qemu
+kcsan-image: trees
 	@scripts/build/cached_image.sh $(TREE) $(KCSAN_OUT) $(CONFIG) tests/kcsan/kcsan.config
 
 kcsan: kcsan-image ## the series' own tests on amd with KCSAN
 	@$(MACHINES) --engine amd --set kcsan --patience 5 $(call ON,$(KCSAN_OUT))
 
-coverage: compose qemu ## which lines and branches of the added files the tests execute
+coverage: trees ## which lines and branches of the added files the tests execute
 	@python3 -m tests.coverage.check $(O)
 
 boot: options image ## boot one engine and run TESTS= on it
@@ -249,7 +253,7 @@ host-options: deps
 	@scripts/packages/deps.sh deps-host.list
 	@python3 -m scripts.host.host $(O) --check-options
 
-checkpatch: compose qemu ## checkpatch.pl --strict on every commit (TOPIC=); QEMU's own on those of qemu/
+checkpatch: trees ## checkpatch.pl --strict on every commit (TOPIC=); QEMU's own on those of qemu/
 	@python3 -m tests.checkpatch.check $(TREE) "QEMU=$(O)/qemu-10.0" "TOPIC=$(TOPIC)"
 
 w1: base-tree checkers ## W=1: warnings that the base does not have (also: sparse, clang, coccicheck)
@@ -270,10 +274,10 @@ configs: base-tree ## a table of configurations: each builds without a warning
 htmldocs: base-tree checkers ## the pages of the series as HTML: warnings that the base does not have
 	@python3 -m tests.checkers.check $@ $(O)
 
-mutants: compose qemu ## the series with one thing made wrong, over and over: a test has to fail (TOPIC= MUTANTS=words)
+mutants: trees ## the series with one thing made wrong, over and over: a test has to fail (TOPIC= MUTANTS=words)
 	@python3 -m tests.mutants.check $(O) "$(TOPIC)" "$(MUTANTS)"
 
-bisect: compose qemu ## every commit builds, boots and passes its tests (hours; COMMITS=FIRST-LAST TOPIC=)
+bisect: trees ## every commit builds, boots and passes its tests (hours; COMMITS=FIRST-LAST TOPIC=)
 	@python3 -m tests.bisect.check $(O) "$(COMMITS)" "$(TOPIC)"
 
 mail: compose ## each topic as checked mails in build/mail/TOPIC; sends nothing (TOPIC= VERSION=N BASE_COMMIT=)

@@ -81,7 +81,7 @@ def from_kernel_org(temp):
 def ensure(given=None):
     """The cache entry of the base: a directory with git/ and origin in it."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / "base.lock", "w", encoding="ascii") as lock:
+    with open(BASES.with_suffix(".lock"), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if given:
             return from_given(given)

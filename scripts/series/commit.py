@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from scripts.common import BASE, SOURCE, Failed, MAIN, committer, git
+from scripts.common import BASE, SERIES, SOURCE, Failed, MAIN, committer, git
 from scripts.series.derive import touched
 from scripts.series.small import Small
 
@@ -31,7 +31,7 @@ def apply_patches(tree, start, patches, version, three_way=True):
                 error = failed
                 break
             if number in (1, len(patches)) or number % 10 == 0:
-                print(f"patch [{number}/{len(patches)}] {patch.name}", flush=True)
+                print(f"{SERIES} patch [{number}/{len(patches)}] {patch.name}", flush=True)
         return small.commits(), error
 
 
