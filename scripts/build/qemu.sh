@@ -50,6 +50,8 @@ export PYTHONPATH="$tools/lib/python3/dist-packages"
 # Relative to the folder of tree and objects, so that another checkout has the same paths.
 CCACHE_BASEDIR=$(dirname "$out")
 export CCACHE_DIR="$home/ccache" CCACHE_BASEDIR CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=4G
+# Ask gcc which files it has read; no second run of the preprocessor for each object.
+export CCACHE_DEPEND=1
 work=$out/objects
 mkdir -p "$work" "$out/log"
 progress() {
