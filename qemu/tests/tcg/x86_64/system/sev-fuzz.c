@@ -935,7 +935,7 @@ static void make_vmcb(uint64_t at, int kind, unsigned n)
     MEM64(at + 0x90) = kind == PLAIN ? 0 : kind == NESTED ? 1 :
                        kind == SEV ? 3 : 7;
     MEM64(at + 0xb0) = NPT(n);
-    MEM64(at + 0xb8) = kind >= ES || one_in(4);
+    MEM64(at + 0xb8) = (kind >= ES || one_in(4)) | one_in(2) << 1;
     MEM64(at + 0x108) = slot + VMSA_GPA;
     if (one_in(8)) {
         MEM64(at + 0xa8) = 1u << 31 | rnd(8) << 8 | rnd(2) << 11 | rnd(64);
