@@ -29,9 +29,7 @@ def run_all(plans, args, machines):
     stopped, last, started = {}, 0.0, time.monotonic()
     # The search for leaks is reported like a test.
     totals = {e: sum(isinstance(i, Test) or i == "leaks" for i in p) for e, p in plans.items()}
-    # Bochs has one CPU: at the end it would leave the others of the host idle.
-    waiting = sorted(together(plans), key=lambda names: names[0] != "intel")
-    running: dict[str, Machine] = {}
+    waiting, running = together(plans), {}
     while waiting or running:
         while waiting and len(running) + len(waiting[0]) <= max(2, os.cpu_count() or 2):
             for name in waiting.pop(0):
