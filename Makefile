@@ -201,7 +201,7 @@ image: trees
 base-build: base-tree
 	@scripts/build/build.sh $(BASE_OUT)/linux-$(BASE) $(BASE_OUT) configs/kvm.config
 
-base-image: base-tree qemu
+base-image: trees base-tree
 	@scripts/build/cached_image.sh $(BASE_OUT)/linux-$(BASE) $(BASE_OUT) configs/kvm.config
 
 base-tree: compose

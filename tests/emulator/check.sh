@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # check.sh TREE EMULATOR OUT [LIMIT]: QEMU's own test programs for x86, each of them all that
 # runs on a machine, and tests that drive devices: the emulated security processor, and the
-# chipset.  Those of the series are in qemu/tests.  FUZZ_SEED= and FUZZ_STEPS= are for the fuzzers of memory
-# encryption, EXTRA_CFLAGS= is for all programs.  LIMIT is in seconds, for each of them.
+# chipset.  Those of the series are in qemu/tests.  FUZZ_SEED= and FUZZ_STEPS= are for the
+# fuzzers of memory encryption, EXTRA_CFLAGS= is for all programs.  LIMIT is in seconds, for
+# each of them.
 set -eu
 
 tree=$(readlink -f "$1") emulator=$(readlink -f "$2") out=$3 limit=${4:-120}
