@@ -4,7 +4,7 @@ import dataclasses
 
 from scripts.machine.clock import clock_faults, rates
 from scripts.machine.engines import tsc_khz
-from scripts.machine.ktap import faults, parse
+from scripts.machine.ktap import faults, last_words, parse
 from scripts.machine.machine import END_MARKER
 from scripts.machine.plan import Test, TRIES_AGAIN
 from scripts.machine.splats import splats
@@ -56,7 +56,8 @@ def judge(engine, plan, machine, stopped, again=()):
             row.why = (f"{outcome} {detail}, see {machine.run_dir}/results; what counts is "
                        f"{engine}-again")
         elif row.verdict == "FAILED":
-            row.why = f"{outcome} {detail}, the base: {item.expect}"
+            row.why = "\n    ".join([f"{outcome} {detail}, the base: {item.expect}",
+                                    *last_words(raw, item.name)])
         rows.append(row)
     for name, runs in results.items():
         rows += [Row(name, "pass" if outcome == "pass" else "FAILED", seconds, detail)

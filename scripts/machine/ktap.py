@@ -35,6 +35,21 @@ def parse(raw):
     return results
 
 
+def last_words(raw, name, limit=20):
+    """The last lines of the runs of NAME that failed, without what went well in them."""
+    said, failed = [], []
+    for line in read_lines(raw):
+        if line == b"# selftests: kvm: " + name.encode():
+            said = []
+        elif (found := RESULT.match(line)):
+            if found[1] == b"not ok" and found[4].decode() == name:
+                failed += said
+            said = []
+        elif not re.match(rb"# (ok \d|TAP version|1\.\.|Random seed|seconds )", line):
+            said.append(line.removeprefix(b"# ").decode(errors="replace"))
+    return failed[-limit:]
+
+
 def tests_done(raw):
     return sum(map(len, parse(raw).values()))
 

@@ -79,6 +79,13 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(verdicts, ["FAILED"])
         self.assertIn("no such CPU", why)
 
+    def test_a_failure_says_what_the_test_said(self):
+        why = self.judged(b"# selftests: kvm: x86/a_test\n# TAP version 13\n# 1..2\n"
+                          b"# # seed 7\n# ok 1 one\n# # 3: not refused\n# not ok 2 two\n"
+                          b"# seconds 0.1\nnot ok 1 selftests: kvm: x86/a_test # exit=1\n")[1]
+        self.assertTrue(why.endswith("the base: pass\n    # seed 7\n    # 3: not refused\n"
+                                     "    not ok 2 two"), why)
+
     def test_no_result_no_end_and_the_last_console_lines(self):
         console = b"".join(b"line %d\n" % n for n in range(100))
         verdicts, why = self.judged(b"", console=console, end=False)
