@@ -27,6 +27,9 @@
 #define REPORT_FATAL_ERROR	0x10003
 #define SETUP_EVENT_NOTIFY	0x10004
 
+/* Table "VMX basic exit reasons" of the SDM */
+#define EXIT_REASON_TDCALL	77
+
 #define STATUS_SUCCESS		0ull
 #define STATUS_RETRY		1ull
 #define STATUS_INVALID_OPERAND	0x8000000000000000ull
@@ -814,14 +817,37 @@ static void test_unknown_leaves(int bitmap)
 	free_guest(&guest);
 }
 
+/* KVM_EXIT_SYSTEM_EVENT's registers: the TD's, and what TDH.VP.ENTER has left in RAX. */
+static void expect_fatal_event(struct guest *guest, int ret, const struct kvm_regs *regs)
+{
+	const u64 want[] = {
+		EXIT_REASON_TDCALL,
+		regs->rcx, regs->rdx, regs->rbx, 0, 0, regs->rsi, regs->rdi,
+		regs->r8, regs->r9, regs->r10, regs->r11,
+		regs->r12, regs->r13, regs->r14, regs->r15,
+	};
+	const struct kvm_run *run = guest->vcpu->run;
+	int i;
+
+	if (!expect(ret == KVM_EXIT_SYSTEM_EVENT, "%d (%s)", ret, outcome_str(ret)))
+		return;
+	expect(run->system_event.type == KVM_SYSTEM_EVENT_TDX_FATAL, "event %u",
+	       run->system_event.type);
+	if (!expect(run->system_event.ndata == ARRAY_SIZE(want), "%u registers",
+		    run->system_event.ndata))
+		return;
+	for (i = 0; i < ARRAY_SIZE(want); i++)
+		expect(run->system_event.data[i] == want[i], "data[%d] is 0x%llx, not 0x%lx", i,
+		       run->system_event.data[i], (unsigned long)want[i]);
+}
+
 /* Every operation in each VM, so that they are not mixed up. */
 static void test_bitmaps(int unused)
 {
-	int bitmap, i, ret;
+	int bitmap, i;
 
 	for (bitmap = 1; bitmap <= ALL_OPERATIONS; bitmap++) {
 		struct guest guest = create_guest(bitmap);
-		struct kvm_run *run = guest.vcpu->run;
 
 		for (i = 0; i < ARRAY_SIZE(operations); i++) {
 			struct request request = sample_request(&operations[i]);
@@ -833,12 +859,8 @@ static void test_bitmaps(int unused)
 				expect_tdx_exit(&guest, &request.regs);
 			} else {
 				/* The last one: what the guest gets is not defined. */
-				ret = start(&guest, &request.regs);
-				if (expect(ret == KVM_EXIT_SYSTEM_EVENT, "%d (%s)", ret,
-					   outcome_str(ret)))
-					expect(run->system_event.type ==
-					       KVM_SYSTEM_EVENT_TDX_FATAL, "event %u",
-					       run->system_event.type);
+				expect_fatal_event(&guest, start(&guest, &request.regs),
+						   &request.regs);
 			}
 		}
 		free_guest(&guest);
