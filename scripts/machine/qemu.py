@@ -22,7 +22,7 @@ TDX_FAULTS = (f",tdx-fault-seed={os.environ['TDX_FAULTS']}" if os.environ.get("T
 PAGING = " no5lvl" if os.environ.get("NO5LVL") else ""
 TCG = ["-accel", f"tcg,thread=multi{KICK}", "-smp", "2"]
 # The C-bit is the topmost of 52 bits of physical addresses.
-MODEL = ("EPYC,+svm,+npt,+nrip-save,+decodeassists,+flushbyasid,+lbrv,+tsc-scale,"
+MODEL = ("EPYC-Milan,+svm,+npt,+nrip-save,+decodeassists,+flushbyasid,+lbrv,+tsc-scale,"
          "+v-vmsave-vmload,+sev,+sev-es,+sme-coherent,phys-bits=52")
 # What KVM and QEMU offer to guests on any processor, and the security processor allows in an
 # SNP guest's CPUID only if this one has it.
