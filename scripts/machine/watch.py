@@ -29,7 +29,9 @@ def run_all(plans, args, machines):
     stopped, last, started = {}, 0.0, time.monotonic()
     # The search for leaks is reported like a test.
     totals = {e: sum(isinstance(i, Test) or i == "leaks" for i in p) for e, p in plans.items()}
-    waiting, running = together(plans), {}
+    # The most tests first, so that no CPU waits for the last machine.
+    waiting = sorted(together(plans), key=lambda names: -totals[names[0]])
+    running: dict[str, Machine] = {}
     while waiting or running:
         while waiting and len(running) + len(waiting[0]) <= max(2, os.cpu_count() or 2):
             for name in waiting.pop(0):
